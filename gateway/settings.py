@@ -1,0 +1,160 @@
+"""config/gateway.toml as frozen settings: what this node is, whom it serves, where it keeps things.
+
+Guarantees: unknown keys and bad combinations are refused; a `Settings` that exists is usable as it stands.
+Relative paths are taken from the folder of the file. Failures: `ConfigurationError` with every fault at once
+(see `gateway.configuration`). What concerns partners and policy is not here but in the directory's snapshot.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gateway.directory.model import Frozen, Port
+from gateway.model import Enforcement
+
+Network = IPv4Network | IPv6Network
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Listener(Frozen):
+    """One address that takes mail in. `tls = "implicit"` is RFC 8314; "starttls" offers it; "none" does not."""
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=25, ge=0, le=65535)
+    tls: Literal["none", "starttls", "implicit"] = "starttls"
+    require_tls: bool = False  # refuse MAIL before STARTTLS (RFC 3207 section 4: for servers that are not public)
+
+
+class TlsFiles(Frozen):
+    """The gateway's own certificate, and the CA that client certificates must come from."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+class ClientRule(Frozen):
+    """An agency server. It is recognised by network, by login over TLS, or by TLS client certificate."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    agency: str  # id of a partner
+    sender_domains: tuple[str, ...] = Field(min_length=1)
+    networks: tuple[Network, ...] = ()
+    login: str = ""
+    password_hash: str = ""  # argon2id, as `gateway password` prints it
+    certificate_sha256: tuple[str, ...] = ()  # hexadecimal digest of the client certificate
+    enforcement: Enforcement = Enforcement.ENFORCE
+    check_header_from: bool = True
+    require_tls: bool = False
+
+    @model_validator(mode="after")
+    def _recognisable(self) -> Self:
+        if not (self.networks or self.login or self.certificate_sha256):
+            raise ValueError("a client needs networks, a login or a certificate_sha256 to be recognised by")
+        if bool(self.login) != bool(self.password_hash):
+            raise ValueError("login and password_hash go together")
+        return self
+
+
+class Limits(Frozen):
+    """What one node bears. Sizes in bytes, times in seconds; per worker where not said otherwise."""
+
+    message_size: Count = 50 * 1024 * 1024
+    recipients: Count = 100
+    connections: Count = 200
+    connections_per_client: Count = 50
+    bytes_in_flight: Count = 192 * 1024 * 1024
+    command_timeout: Seconds = 300.0
+    data_timeout: Seconds = 180.0  # between two blocks of DATA (RFC 5321 section 4.5.3.2.5)
+    transaction_timeout: Seconds = 900.0  # for the whole of DATA
+    received_headers: Count = 100
+    own_hops: Count = 3
+    errors: Count = 20  # refused commands before the connection is closed
+
+
+class Store(Frozen):
+    """Where queue and audit log live. `url` is an SQLAlchemy URL; the default is SQLite in `state`."""
+
+    url: str = ""
+    seal_key: Path  # 32 random bytes; `gateway serve` never makes one by itself
+    inline_limit: int = Field(default=65536, ge=0)  # bodies above this size are sealed files
+
+
+class OpenPgp(Frozen):
+    """The gpg program and the gateway's own key ring."""
+
+    program: str = "gpg"
+    home: Path = Path("gnupg")
+    timeout: Seconds = 60.0
+    processes: Count = 4
+
+
+class Delivery(Frozen):
+    """How shares leave."""
+
+    ca_file: Path | None = None  # trust anchors; the system's where absent
+    resolvers: tuple[str, ...] = ()  # addresses (or address@port); /etc/resolv.conf where empty
+    connections: Count = 60
+    connections_per_destination: Count = 20
+    messages_per_connection: Count = 100
+    idle_timeout: Seconds = 10.0
+    connect_timeout: Seconds = 30.0
+    reply_timeout: Seconds = 300.0
+    retry_first: Seconds = 60.0
+    retry_most: Seconds = 3600.0
+    lease: Seconds = 600.0
+
+
+class Monitoring(Frozen):
+    """The HTTP listener for /healthz and /metrics. Off where the port is absent."""
+
+    address: str = "127.0.0.1"
+    port: Port | None = None
+
+
+class Logging(Frozen):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(Frozen):
+    """config/gateway.toml."""
+
+    hostname: str = Field(min_length=1)
+    state: Path  # folder for database, sealed files, key ring
+    workers: Count = 2
+    postmaster: str = Field(min_length=3)
+    listeners: tuple[Listener, ...] = Field(min_length=1)
+    tls: TlsFiles | None = None
+    clients: tuple[ClientRule, ...] = Field(min_length=1)
+    limits: Limits = Limits()
+    store: Store
+    openpgp: OpenPgp = OpenPgp()
+    delivery: Delivery = Delivery()
+    monitoring: Monitoring = Monitoring()
+    logging: Logging = Logging()
+    partners: Path = Path("partners.toml")
+    secure_domains: Path = Path("secure-domains.toml")
+    policy: Path = Path("policy.toml")
+
+    @model_validator(mode="after")
+    def _tls_where_needed(self) -> Self:
+        if self.tls is None and any(listener.tls != "none" for listener in self.listeners):
+            raise ValueError("a listener with tls needs [tls] with certificate and key")
+        if self.tls is None and any(rule.login or rule.certificate_sha256 for rule in self.clients):
+            raise ValueError("clients with a login or certificate need [tls]: both are only used over TLS")
+        return self
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.store.url or f"sqlite:///{self.state / 'gateway.db'}"
+
+    @property
+    def bodies(self) -> Path:
+        """The folder of sealed body files."""
+        return self.state / "bodies"

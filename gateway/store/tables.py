@@ -1,0 +1,125 @@
+"""The tables of the store, the same on SQLite and PostgreSQL. Alembic's migrations create them.
+
+Guarantees: no column holds message text, a subject or a matched identifier; bodies are sealed blobs or the
+names of sealed files.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+Sequence = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER primary keys
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("id", String(64), primary_key=True),  # SHA-256 of `content`
+    Column("content", Text, nullable=False),  # canonical JSON
+)
+
+activation = Table(
+    "activation",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("snapshot", String(64), ForeignKey("snapshot.id"), nullable=False),
+    Column("at", Float, nullable=False),  # seconds since the epoch, UTC
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("received_at", Float, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("agency", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("sender", Text, nullable=False),  # "" is the null reverse-path
+    Column("ret", String(4), nullable=False),
+    Column("envid", Text, nullable=False),
+    Column("smtputf8", Boolean, nullable=False),
+    Column("eight_bit", Boolean, nullable=False),
+    Column("header_id", Text, nullable=False),  # Message-ID
+    Column("size", BigInteger, nullable=False),
+)
+
+body = Table(
+    "body",
+    metadata,
+    Column("id", String(40), primary_key=True),  # message id, "/" and the variant's number
+    Column("message", String(26), ForeignKey("message.id"), nullable=False, index=True),
+    Column("variant", String(32), nullable=False),  # "original", "openpgp"
+    Column("sealed", LargeBinary),  # NULL where the body is a file named after its id
+    Column("size", BigInteger, nullable=False),  # of the clear body
+)
+
+share = Table(
+    "share",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("message", String(26), ForeignKey("message.id"), nullable=False, index=True),
+    Column("body", String(40)),  # NULL once final
+    Column("recipient", Text, nullable=False),
+    Column("orcpt", Text, nullable=False),
+    Column("notify", Text, nullable=False),  # comma-separated
+    Column("state", String(16), nullable=False),
+    Column("decision", Text, nullable=False),  # JSON of gateway.model.Decision
+    Column("route", Text, nullable=False),  # destination key: shares with the same one may share a connection
+    Column("created_at", Float, nullable=False),
+    Column("due_at", Float),  # NULL unless queued
+    Column("deadline_at", Float),  # of the decision's limb or of the whole share; NULL unless queued
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("delay_told", Boolean, nullable=False, default=False),
+    Column("owner", Text),  # worker that holds the lease
+    Column("lease_until", Float),
+    Column("last_reply", Text, nullable=False, default=""),
+)
+Index("share_due", share.c.due_at, sqlite_where=share.c.due_at.is_not(None), postgresql_where=share.c.due_at.is_not(None))
+Index("share_state", share.c.state)
+
+record = Table(
+    "record",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("kind", String(16), nullable=False),  # decision, outcome, event
+    Column("share", String(40), nullable=False, index=True),
+    Column("message", String(26), nullable=False),
+    Column("agency", Text, nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("decision", String(16), nullable=False),  # verdict; of an outcome: the share's final state; of an event: its name
+    Column("limb", String(32), nullable=False),
+    Column("content", Text, nullable=False),  # JSON, see docs/audit.md
+)
+Index(
+    "record_once",
+    record.c.share,
+    record.c.kind,
+    unique=True,
+    sqlite_where=record.c.kind != "event",
+    postgresql_where=record.c.kind != "event",
+)
