@@ -370,3 +370,31 @@ class ShareState(StrEnum):
 
 
 OPEN_STATES = (ShareState.QUEUED, ShareState.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class JobShare:
+    """One recipient of a delivery job."""
+
+    share_id: str
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One body for one destination: shares that may travel in a single SMTP transaction.
+
+    `body` is everything to send, trace header included, CRLF line ends only, not dot-stuffed.
+    """
+
+    message_id: str
+    sender: str
+    shares: tuple[JobShare, ...]
+    domain: str
+    requirement: Requirement
+    next_hop: NextHop | None = None
+    ret: str = ""
+    envid: str = ""
+    smtputf8: bool = False
+    eight_bit: bool = False
+    body: bytes = field(default=b"", repr=False)
