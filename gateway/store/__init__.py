@@ -1,1 +1,189 @@
+"""The store: queue, sealed bodies, snapshots and audit records in one database (SQLite or PostgreSQL).
 
+Guarantees: what `Writer.submit` reports done is durable; no clear text is in it. Failures: `StartupError` with one
+sentence when it cannot be opened, `StoreError` or `StoreFullError` afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, Engine, desc, insert, select
+
+from gateway.directory.model import Snapshot
+from gateway.errors import StartupError, StoreError
+from gateway.settings import Settings
+from gateway.store import files, schema
+from gateway.store.engine import WriteLock, connect, reading, transaction
+from gateway.store.seal import KEY_BYTES, Sealer, SealError
+from gateway.store.tables import activation, body, meta, snapshot
+from gateway.store.units import Row, Unit
+from gateway.store.writer import Writer, apply
+
+__all__ = ["SealError", "Store", "Unit", "Writer"]
+
+_SEAL_CHECK = "seal-check"
+_MAKE_KEY = "Make one with gateway seal-key"
+
+
+class Store:
+    """An open store. Use `open`; safe to share between threads."""
+
+    def __init__(self, engine: Engine, sealer: Sealer, bodies: Path, inline_limit: int) -> None:
+        self.engine = engine
+        self.lock = WriteLock(engine)
+        self.bodies = bodies
+        self._sealer = sealer
+        # Nodes on PostgreSQL share no disk: there every body is in the database.
+        self._inline_limit = inline_limit if engine.dialect.name == "sqlite" else None
+
+    @classmethod
+    def open(cls, settings: Settings, *, create: bool = False) -> Self:
+        """Opens the store of `settings`; with `create`, makes or upgrades the tables first."""
+        sealer = Sealer(_seal_key(settings.store.seal_key))
+        try:
+            settings.bodies.mkdir(mode=0o700, parents=True, exist_ok=True)
+            store = cls(connect(settings.database_url), sealer, settings.bodies, settings.store.inline_limit)
+            with store.writing() as connection:
+                if create:
+                    schema.upgrade(connection)
+                schema.check(connection)
+                store._check_seal(connection)
+        except (StoreError, OSError) as error:
+            raise StartupError(f"the store cannot be opened: {error}") from error
+        return store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A write transaction, durable on leaving."""
+        with transaction(self.engine, self.lock) as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read with."""
+        with reading(self.engine) as connection:
+            yield connection
+
+    def writer(self, committed: Callable[[int], None] = lambda units: None) -> Writer:
+        """A group-committing writer with a thread of its own; the caller closes it."""
+        return Writer(self.engine, WriteLock(self.engine), committed)
+
+    def commit(self, unit: Unit) -> None:
+        """Commits one unit now."""
+        with self.writing() as connection:
+            apply(connection, unit)
+
+    # ---- bodies
+
+    def is_large(self, size: int) -> bool:
+        """True where a body of `size` bytes becomes a file."""
+        return self._inline_limit is not None and size > self._inline_limit
+
+    def body_row(self, message_id: str, number: int, variant: str, *content: bytes) -> Row:
+        """The sealed row of a body. A large one goes to its file first, durable on return: call it off the loop."""
+        name = f"{message_id}.{number}"
+        whole = content[0] if len(content) == 1 else b"".join(content)
+        row: Row = {"id": name, "message": message_id, "variant": variant, "size": len(whole)}
+        if self.is_large(len(whole)):
+            files.write(self.bodies, name, self._sealer.chunks(name, whole))
+            return row | {"sealed": None}
+        return row | {"sealed": self._sealer.seal(name, whole)}
+
+    def read_body(self, name: str) -> bytes:
+        """The clear body. `StoreError` where it is gone, `SealError` where it was changed."""
+        with self.reading() as connection:
+            row = connection.execute(select(body.c.sealed).where(body.c.id == name)).first()
+        if row is None:
+            raise StoreError(f"there is no body {name}")
+        return self._sealer.unseal(name, files.read(self.bodies, name) if row.sealed is None else row.sealed)
+
+    def sweep(self, names: list[str]) -> None:
+        """Removes the files among `names` that no row names any more."""
+        files.remove(self.bodies, self._orphans(names))
+
+    def remove_orphans(self, older_than: float) -> int:
+        """Removes files that no row names and that are older than so many seconds; says how many."""
+        orphans = self._orphans(list(files.older_than(self.bodies, older_than)))
+        files.remove(self.bodies, orphans)
+        return len(orphans)
+
+    def _orphans(self, names: list[str]) -> list[str]:
+        if not names:
+            return []
+        with self.reading() as connection:
+            known = set(connection.execute(select(body.c.id).where(body.c.id.in_(names))).scalars())
+        return [name for name in names if name not in known]
+
+    # ---- snapshots
+
+    def in_force_id(self) -> str:
+        """The id of the snapshot in force, "" where none is."""
+        with self.reading() as connection:
+            query = select(activation.c.snapshot).order_by(desc(activation.c.seq)).limit(1)
+            return connection.execute(query).scalar() or ""
+
+    def in_force(self) -> Snapshot | None:
+        """The snapshot in force."""
+        return self.snapshot(self.in_force_id())
+
+    def snapshot(self, snapshot_id: str) -> Snapshot | None:
+        """A snapshot by its id, whether in force or past."""
+        with self.reading() as connection:
+            content = connection.execute(select(snapshot.c.content).where(snapshot.c.id == snapshot_id)).scalar()
+        if content is None:
+            return None
+        try:
+            return Snapshot.model_validate_json(content)
+        except ValidationError as error:
+            raise StoreError(f"the snapshot {snapshot_id[:12]} was made by another version: {error}") from error
+
+    def activate(self, new: Snapshot, who: str, why: str) -> None:
+        """Puts a snapshot in force and records who did it and why."""
+        with self.writing() as connection:
+            if connection.execute(select(snapshot.c.id).where(snapshot.c.id == new.id)).first() is None:
+                connection.execute(insert(snapshot), {"id": new.id, "content": new.canonical.decode()})
+            connection.execute(insert(activation), {"snapshot": new.id, "at": time.time(), "who": who, "why": why})
+
+    # ---- the seal key
+
+    def _check_seal(self, connection: Connection) -> None:
+        sealed = connection.execute(select(meta.c.value).where(meta.c.name == _SEAL_CHECK)).scalar()
+        if sealed is None:
+            proof = self._sealer.seal(_SEAL_CHECK, b"partner-mail-gateway")
+            connection.execute(insert(meta), {"name": _SEAL_CHECK, "value": proof})
+            return
+        try:
+            self._sealer.unseal(_SEAL_CHECK, sealed)
+        except SealError:
+            raise StartupError(
+                "the seal key is not the one that this store was sealed with: put the right key file in place"
+            ) from None
+
+
+def _seal_key(path: Path) -> bytes:
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise StartupError(f"the seal key {path} cannot be read: {error.strerror}. {_MAKE_KEY}") from None
+    if len(key) != KEY_BYTES:
+        raise StartupError(f"the seal key {path} has {len(key)} bytes instead of {KEY_BYTES}. {_MAKE_KEY}")
+    return key

@@ -80,7 +80,7 @@ share = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("message", String(26), ForeignKey("message.id"), nullable=False, index=True),
-    Column("body", String(40)),  # NULL once final
+    Column("body", String(40), index=True),  # NULL once final
     Column("recipient", Text, nullable=False),
     Column("orcpt", Text, nullable=False),
     Column("notify", Text, nullable=False),  # comma-separated
@@ -96,8 +96,18 @@ share = Table(
     Column("lease_until", Float),
     Column("last_reply", Text, nullable=False, default=""),
 )
-Index("share_due", share.c.due_at, sqlite_where=share.c.due_at.is_not(None), postgresql_where=share.c.due_at.is_not(None))
-Index("share_state", share.c.state)
+Index(
+    "share_due",
+    share.c.due_at,
+    sqlite_where=share.c.due_at.is_not(None),
+    postgresql_where=share.c.due_at.is_not(None),
+)
+Index(
+    "share_state",
+    share.c.state,
+    sqlite_where=share.c.body.is_not(None),
+    postgresql_where=share.c.body.is_not(None),
+)
 
 record = Table(
     "record",
@@ -105,16 +115,17 @@ record = Table(
     Column("seq", Sequence, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False, index=True),
     Column("kind", String(16), nullable=False),  # decision, outcome, event
-    Column("share", String(40), nullable=False, index=True),
+    Column("share", String(40), nullable=False),
     Column("message", String(26), nullable=False),
     Column("agency", Text, nullable=False),
     Column("partner", Text, nullable=False),
     Column("sender", Text, nullable=False),
     Column("recipient", Text, nullable=False),
-    Column("decision", String(16), nullable=False),  # verdict; of an outcome: the share's final state; of an event: its name
+    Column("decision", String(16), nullable=False),  # verdict; of an outcome the final state, of an event its name
     Column("limb", String(32), nullable=False),
     Column("content", Text, nullable=False),  # JSON, see docs/audit.md
 )
+Index("record_share", record.c.share, record.c.seq)
 Index(
     "record_once",
     record.c.share,

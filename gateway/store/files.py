@@ -1,0 +1,71 @@
+"""Sealed body files: the one module that may fsync and rename.
+
+Guarantees: when `write` returns, file and folder entry are on the disk; a half-written file never has its final
+name. Failures: `StoreFullError` where there is no room, `StoreError` otherwise; a failed write leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from gateway.errors import StoreError, StoreFullError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write(folder: Path, name: str, chunks: Iterable[bytes]) -> None:
+    """Writes `chunks` as file `name`, durable on return."""
+    temporary = folder / f".{name}.new"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            for chunk in chunks:
+                _write_all(file.fileno(), chunk)
+            os.fsync(file.fileno())
+        temporary.rename(folder / name)
+        sync_folder(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        kind = StoreFullError if error.errno in _NO_ROOM else StoreError
+        raise kind(f"a sealed body could not be written to {folder}: {error.strerror}") from error
+
+
+def _write_all(descriptor: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the folder's entries durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(folder: Path, name: str) -> bytes:
+    """The file's bytes; `StoreError` where it is not there."""
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise StoreError(f"the sealed body {name} cannot be read: {error.strerror}") from error
+
+
+def remove(folder: Path, names: Iterable[str]) -> None:
+    """Removes files that no row names any more; a missing one is as good as removed."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def older_than(folder: Path, seconds: float) -> Iterator[str]:
+    """The names of files last changed more than `seconds` ago, half-written ones included."""
+    limit = time.time() - seconds
+    for entry in os.scandir(folder):
+        if entry.is_file() and entry.stat().st_mtime < limit:
+            yield entry.name
