@@ -155,6 +155,11 @@ class Settings(Frozen):
         return self.store.url or f"sqlite:///{self.state / 'gateway.db'}"
 
     @property
+    def key_ring(self) -> Path:
+        """The GNUPGHOME of the gateway's own: `openpgp.home`, in the state folder where relative."""
+        return self.state / self.openpgp.home
+
+    @property
     def bodies(self) -> Path:
         """The folder of sealed body files."""
         return self.state / "bodies"

@@ -6,4 +6,29 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Adds every command to `app`. Imports happen here so that `gateway --help` stays quick."""
+    """Adds every command to `app`. Imports happen here, and the heavy ones in the commands, so that help stays quick."""
+    from gateway.cli import (
+        apply,
+        audit,
+        check,
+        explain,
+        held,
+        inspect,
+        keys,
+        password,
+        queue,
+        serve,
+    )
+
+    app.command("serve")(serve.serve)
+    app.command("worker", hidden=True)(serve.worker)
+    app.command("check")(check.check)
+    app.command("apply")(apply.apply)
+    app.command("inspect")(inspect.inspect)
+    app.command("explain")(explain.explain)
+    app.add_typer(keys.app, name="keys")
+    app.add_typer(queue.app, name="queue")
+    app.add_typer(held.app, name="held")
+    app.add_typer(audit.app, name="audit")
+    app.command("password")(password.password)
+    app.command("seal-key")(password.seal_key)

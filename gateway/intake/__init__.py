@@ -1,1 +1,1 @@
-
+"""Stage 1: mail comes in over SMTP from the agencies' servers."""

@@ -157,3 +157,9 @@ def counts(connection: Connection) -> dict[str, int]:
     """How many open shares there are by state."""
     query = select(share.c.state, func.count()).where(share.c.body.is_not(None)).group_by(share.c.state)
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def oldest_due(connection: Connection, now: float) -> float:
+    """Seconds that the most overdue share nobody works on has been waiting; 0 where none is."""
+    due = connection.execute(select(func.min(share.c.due_at)).where(share.c.due_at <= now, _free(now))).scalar()
+    return max(0.0, now - due) if due is not None else 0.0

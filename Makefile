@@ -1,0 +1,39 @@
+# Each target does its own set-up (tools/setup.sh) and says what it installs.
+BIN := .venv/bin
+FUZZ_MINUTES ?= 5
+
+.PHONY: help demo test lint bench fuzz lock setup-run setup-test
+
+help:
+	@echo 'make demo    the gateway between an agency and a partner on loopback: one message for each outcome'
+	@echo 'make test    lint, types, import contracts and the whole test suite'
+	@echo 'make lint    lint, types and import contracts alone'
+	@echo 'make bench   the gateway and Postfix in turn on this machine, with ratios'
+	@echo 'make fuzz    the fuzz tests for FUZZ_MINUTES=$(FUZZ_MINUTES) minutes'
+	@echo 'make lock    requirements.lock anew from pyproject.toml'
+
+setup-run:
+	@tools/setup.sh run
+
+setup-test:
+	@tools/setup.sh test
+
+demo: setup-run
+	@$(BIN)/gateway demo
+
+lint: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: setup-test
+	$(BIN)/python -m bench
+
+fuzz: setup-test
+	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/python -m pytest tests/fuzz --timeout=0 -o session_timeout=0
+
+lock: setup-run
+	tools/lock.sh

@@ -1,0 +1,138 @@
+"""Composition root: builds the objects of one worker in the order of the journey. No logic.
+
+Failures: `StartupError` or `ConfigurationError`, before any mail is accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway import metrics
+from gateway.delivery.deliverer import Deliverer
+from gateway.destinations.lookup import Destinations
+from gateway.directory.model import Snapshot
+from gateway.dispatch import Dispatcher
+from gateway.errors import StartupError
+from gateway.intake.clients import Clients
+from gateway.intake.limits import Load
+from gateway.intake.listener import Listeners, server_context
+from gateway.intake.session import Intake
+from gateway.log import get_logger
+from gateway.model import Client
+from gateway.notices import Notices
+from gateway.pipeline import Journey, Judge
+from gateway.protection.openpgp import OpenPgp
+from gateway.settings import Settings
+from gateway.settlement import Settlement
+from gateway.store import Store, Unit, Writer
+
+
+class InForce:
+    """The snapshot that decides now, kept fresh from the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        snapshot = store.in_force()
+        if snapshot is None:
+            raise StartupError("no directory is in force: run gateway apply")
+        self._snapshot = snapshot
+
+    def __call__(self) -> Snapshot:
+        return self._snapshot
+
+    def refresh(self) -> bool:
+        """Reads the store; True where another snapshot is in force than before."""
+        current = self._store.in_force_id()
+        if current == self._snapshot.id:
+            return False
+        snapshot = self._store.snapshot(current)
+        if snapshot is not None:
+            self._snapshot = snapshot
+        return snapshot is not None
+
+
+class Certificates:
+    """The server's TLS context, made anew on reload so that a renewed certificate needs no restart."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._files = settings.tls
+        self._context: ssl.SSLContext | None = None
+        self.reload()
+
+    def __call__(self) -> ssl.SSLContext | None:
+        return self._context
+
+    def reload(self) -> None:
+        """Reads certificate and key again. Raises `StartupError`, and keeps the old ones, where they are unusable."""
+        if self._files is not None:
+            self._context = server_context(self._files)
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What every command that decides about stored shares needs: store, judge, notices, settlement."""
+
+    store: Store
+    in_force: InForce
+    judge: Judge
+    notices: Notices
+    settlement: Settlement
+
+
+def office(settings: Settings, store: Store) -> Office:
+    """Stages 2 to 5 and the settlement of shares, on an open store."""
+    in_force = InForce(store)
+    openpgp = OpenPgp(settings.openpgp, settings.key_ring)
+    judge = Judge(in_force, Destinations(openpgp.key_facts), openpgp, settings.limits)
+    notices = Notices(settings.hostname, settings.postmaster, store, in_force)
+    settlement = Settlement(settings.delivery, store, judge, notices, _clients(settings))
+    return Office(store, in_force, judge, notices, settlement)
+
+
+def _clients(settings: Settings) -> Mapping[str, Client]:
+    return {
+        rule.name: Client(rule.name, rule.agency, rule.sender_domains, rule.enforcement, rule.check_header_from)
+        for rule in settings.clients
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Everything that one worker process runs."""
+
+    store: Store
+    in_force: InForce
+    certificates: Certificates
+    writer: Writer
+    deliverer: Deliverer
+    dispatcher: Dispatcher
+    listeners: Listeners
+
+
+def worker(settings: Settings, owner: str) -> Worker:
+    """Builds a worker named `owner`; call it inside the event loop that will run it."""
+    store = Store.open(settings)
+    parts = office(settings, store)
+    writer = store.writer(metrics.commit_messages.observe)
+
+    async def commit(unit: Unit) -> None:
+        await asyncio.wrap_future(writer.submit(unit))
+
+    certificates = Certificates(settings)
+    deliverer = Deliverer(settings)
+    dispatcher = Dispatcher(settings.delivery, store, commit, deliverer, parts.settlement.settle, owner)
+    journey = Journey(parts.judge, store, commit, dispatcher, parts.notices)
+    intake = Intake(
+        hostname=settings.hostname,
+        clients=Clients(settings.clients),
+        limits=settings.limits,
+        load=Load(settings.limits),
+        tls=certificates,
+        accept=journey.accept,
+        log=get_logger("intake"),
+        refused=metrics.command_refused,
+    )
+    return Worker(store, parts.in_force, certificates, writer, deliverer, dispatcher, Listeners(intake))

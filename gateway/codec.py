@@ -1,0 +1,33 @@
+"""Decisions as JSON text and back: how a share's decision rests in the store.
+
+Guarantees: `decode(encode(d)) == d`. Failures: `StoreError` for text that is not a decision of this version.
+"""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.errors import StoreError
+from gateway.model import Decision
+
+_DECISION = TypeAdapter(Decision)
+
+
+def encode(decision: Decision) -> str:
+    """The decision as compact JSON."""
+    return _DECISION.dump_json(decision).decode()
+
+
+def decode(text: str) -> Decision:
+    """The decision that `encode` wrote."""
+    try:
+        return _DECISION.validate_json(text)
+    except ValidationError as error:
+        raise StoreError(f"a stored decision cannot be read: {error.error_count()} faults") from error
+
+
+def route_key(decision: Decision) -> str:
+    """Shares with equal keys go to the same place and must prove the same: they may travel together."""
+    hop, need = decision.next_hop, decision.requirement
+    where = f"{hop.host}:{hop.port}{'s' if hop.implicit_tls else ''}" if hop else decision.recipient.rpartition("@")[2]
+    return "|".join((where, need.assurance.label, ",".join(need.names), ",".join(need.pins)))

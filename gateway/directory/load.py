@@ -1,0 +1,155 @@
+"""Reads partners.toml, secure-domains.toml and policy.toml into one snapshot.
+
+Guarantees: domains, addresses, pins and fingerprints are in one form, so that equal content has equal snapshot ids
+however it was typed. Failures: `ConfigurationError` with every fault of the three files at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from gateway.configuration import (
+    Data,
+    Document,
+    Findings,
+    Key,
+    Model,
+    accepted,
+    listed,
+    normalise_at,
+    read_document,
+    tables,
+    validate,
+)
+from gateway.directory.domains import normalise, normalise_address, normalise_host, normalise_pattern
+from gateway.directory.model import Frozen, Partner, Policy, PurposeRule, RegisterEntry, Snapshot
+from gateway.settings import Settings
+
+
+class PartnersFile(Frozen):
+    """partners.toml."""
+
+    partner: tuple[Partner, ...] = Field(default=())
+
+
+class RegisterFile(Frozen):
+    """secure-domains.toml."""
+
+    domain: tuple[RegisterEntry, ...] = Field(default=())
+
+
+class PolicyFile(Policy):
+    """policy.toml: the policy, its rules as [[rule]] tables."""
+
+    rules: tuple[PurposeRule, ...] = Field(default=(), alias="rule")
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The three files and the snapshot made of them, None where too little could be understood."""
+
+    partners: Document
+    register: Document
+    policy: Document
+    snapshot: Snapshot | None
+
+
+def load_snapshot(settings: Settings) -> Snapshot:
+    """The snapshot of the three files that `settings` names. Raises ConfigurationError with every fault at once.
+
+    What the words mean (dates, public suffixes, dangling names) is for gateway.directory.check to judge.
+    """
+    findings = Findings()
+    directory = read_directory(settings.partners, settings.secure_domains, settings.policy, findings)
+    return accepted(directory.snapshot, findings)
+
+
+def read_directory(partners: Path, register: Path, policy: Path, findings: Findings) -> Directory:
+    """As load_snapshot, but adds the faults to `findings` and gives what could be understood for further checks."""
+    partners_document, partners_file = _read(PartnersFile, partners, _normalise_partners, findings)
+    register_document, register_file = _read(RegisterFile, register, _normalise_register, findings)
+    policy_document, policy_file = _read(PolicyFile, policy, _normalise_policy, findings)
+    snapshot = None
+    if partners_file is not None and register_file is not None and policy_file is not None:
+        snapshot = Snapshot(
+            partners=partners_file.partner, register=register_file.domain, policy=Policy(**dict(policy_file))
+        )
+    return Directory(partners_document, register_document, policy_document, snapshot)
+
+
+def _read(
+    model: type[Model], path: Path, normalise_all: Callable[[Data, Document, Findings], None], findings: Findings
+) -> tuple[Document, Model | None]:
+    document = read_document(path, findings)
+    data = copy.deepcopy(document.data)
+    normalise_all(data, document, findings)
+    return document, validate(model, document, data, findings)
+
+
+def _normalise_partners(data: Data, document: Document, findings: Findings) -> None:
+    for index, partner in enumerate(tables(data, "partner")):
+        here: Key = ("partner", index)
+
+        def apply(path: Key, rule: Callable[[str], str], here: Key = here) -> None:
+            normalise_at(data, (*here, *path), rule, document, findings)
+
+        for place in range(len(listed(partner, "domains"))):
+            apply(("domains", place), normalise)
+        apply(("spoc", "email"), normalise_address)
+        for place, key in enumerate(tables(partner, "keys")):
+            if key.get("address"):
+                apply(("keys", place, "address"), normalise_address)
+            if isinstance(key.get("fingerprint"), str):
+                key["fingerprint"] = _hexadecimal(key["fingerprint"]).upper()
+        service = partner.get("service")
+        for holder, path in ((partner, here), (service if isinstance(service, dict) else {}, (*here, "service"))):
+            if isinstance(holder.get("route"), dict):
+                _normalise_route(data, (*path, "route"), holder["route"], document, findings)
+
+
+def _normalise_route(data: Data, path: Key, route: Data, document: Document, findings: Findings) -> None:
+    normalise_at(data, (*path, "host"), normalise_host, document, findings)
+    for place in range(len(listed(route, "names"))):
+        normalise_at(data, (*path, "names", place), _certificate_name, document, findings)
+    _normalise_pins(route)
+
+
+def _normalise_pins(holder: Data) -> None:
+    for place, pin in enumerate(listed(holder, "pins")):
+        if isinstance(pin, str):
+            holder["pins"][place] = _hexadecimal(pin).lower()
+
+
+def _hexadecimal(text: str) -> str:
+    return "".join(text.split()).replace(":", "")
+
+
+def _certificate_name(name: str) -> str:
+    """A name that a certificate must carry; ".example.org" and "*.example.org" both mean any host below it."""
+    if name.startswith(("*.", ".")):
+        return "." + normalise(name.partition(".")[2])
+    return normalise(name)
+
+
+def _normalise_register(data: Data, document: Document, findings: Findings) -> None:
+    for index, entry in enumerate(tables(data, "domain")):
+        normalise_at(data, ("domain", index, "domain"), normalise_pattern, document, findings)
+        for place in range(len(listed(entry, "mx"))):
+            normalise_at(data, ("domain", index, "mx", place), _certificate_name, document, findings)
+        _normalise_pins(entry)
+
+
+def _normalise_policy(data: Data, document: Document, findings: Findings) -> None:
+    for index in range(len(tables(data, "rule"))):
+        normalise_at(data, ("rule", index, "sender"), _sender, document, findings)
+
+
+def _sender(text: str) -> str:
+    if text.startswith("@"):
+        return "@" + normalise(text[1:])
+    return normalise_address(text)

@@ -1,0 +1,202 @@
+"""Finds identifiers of people in text: how many of which type, never a value.
+
+Guarantees: linear in the text; text without a digit or "@" costs one scan. Check digits are checked where the
+type has them; types without one, and ten-digit numbers, of which one in eleven passes by chance, need a word
+or another identifier beside them. Types are those of `findings.PERSONAL` and `findings.CONTACT`: contact types
+(postcode, phone, e-mail) are what a signature block holds, so that policy can weigh them apart.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+
+from stdnum.gb import nhs, upn, utr
+
+from gateway.model import Counts
+
+_NEAR = 60  # characters to either side in which a word gives a number its meaning
+_BEFORE, _AFTER = 32, 32  # a window around each group of digits, wider than any identifier
+
+_DIGITS = re.compile(r"[0-9]+")
+_TEN = re.compile(r"(?<![0-9])(?<![0-9][ .-])[0-9]{3}([ .-]?)[0-9]{3}([ .-]?)[0-9]{4}(?![0-9])(?![ .-][0-9])")
+_UTR = re.compile(r"(?<![0-9A-Za-z])[Kk]?[0-9]{5} ?[0-9]{5}[Kk]?(?![0-9A-Za-z])")
+_NINO = re.compile(
+    r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]"
+    r"(?:[ -]?[0-9]{2}){3}[ -]?[A-D](?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_UPN = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NP-RT-Z][0-9]{11}[0-9A-HJ-NP-RT-Z](?![A-Za-z0-9])", re.IGNORECASE)
+_PNC = re.compile(r"(?<![A-Za-z0-9/])([0-9]{4}|[0-9]{2})/([0-9]{1,7})([A-Z])(?![A-Za-z0-9])", re.IGNORECASE)
+_CRO = re.compile(r"(?<![A-Za-z0-9/])([0-9]{1,6})/([0-9]{2})([A-Z])(?![A-Za-z0-9])", re.IGNORECASE)
+_PRISON = re.compile(r"(?<![A-Za-z0-9])[A-Z][0-9]{4}[A-Z]{2}(?![A-Za-z0-9])")
+_CRN = re.compile(r"(?<![A-Za-z0-9])[A-Z][0-9]{6}(?![A-Za-z0-9])", re.IGNORECASE)
+_POSTCODE = re.compile(
+    r"(?<![A-Za-z0-9])(?:GIR ?0AA|[A-PR-UWYZ](?:[0-9]{1,2}|[A-HK-Y][0-9]{1,2}|[0-9][A-HJKPSTUW]|[A-HK-Y][0-9][A-Z])"
+    r" {0,2}[0-9][ABD-HJLNP-UW-Z]{2})(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_PHONE = re.compile(r"(?<![0-9A-Za-z./-])(?:\+44|0044|\(?0)[0-9 ()\-.]{7,18}[0-9](?![0-9])")
+_NUMERIC_DATE = re.compile(
+    r"(?<![0-9])(?:(?P<day>[0-9]{1,2})[/. -](?P<month>[0-9]{1,2})[/. -](?P<year>[0-9]{4}|[0-9]{2})"
+    r"|(?P<year2>[0-9]{4})[-/.](?P<month2>[0-9]{1,2})[-/.](?P<day2>[0-9]{1,2}))(?![0-9])"
+)
+_MONTHS = "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+_WORD_DATE = re.compile(
+    rf"(?<![0-9])[0-9]{{1,2}}(?:st|nd|rd|th)?(?: of)?[ -](?:{_MONTHS}|nov(?:ember)?|dec(?:ember)?)\.?,?[ -]"
+    rf"(?:[0-9]{{4}}|[0-9]{{2}})(?![0-9])"
+    rf"|(?<![A-Za-z])(?:{_MONTHS}|nov(?:ember)?|dec(?:ember)?)\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}}(?![0-9])",
+    re.IGNORECASE,
+)
+_HEALTH = re.compile(r"\b(?:nhs|chi|h&c|hcn|health (?:and|&) care|patient|hospital) ?(?:no|num|id|\b)", re.IGNORECASE)
+_TAX = re.compile(r"\b(?:utr|unique tax|tax ?payer|tax ref|self[ -]assessment)", re.IGNORECASE)
+_BIRTH = re.compile(r"\b(?:d\.? ?o\.? ?b\b|born\b|birth)", re.IGNORECASE)
+_PROBATION = re.compile(r"\b(?:crn|n?delius|probation|case reference)\b", re.IGNORECASE)
+_LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&'*+/=?^_`{|}~-")
+_PNC_LETTERS = "ZABCDEFGHJKLMNPQRTUVWXY"
+_DASHES = dict.fromkeys(range(0x2010, 0x2016), "-") | {0x2212: "-", 0x00AD: None, 0x034F: None}
+_INVISIBLE = dict.fromkeys((*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF, 0))
+
+
+def merge(first: Counts, second: Counts) -> Counts:
+    """The two counts added up, sorted by type."""
+    if not first or not second:
+        return first or second
+    return tuple(sorted((Counter(dict(first)) + Counter(dict(second))).items()))
+
+
+def normalise(text: str) -> str:
+    """Compatibility forms, dashes and digits of any script as ASCII; invisible characters removed."""
+    if text.isascii():
+        return text.replace("\0", "") if "\0" in text else text
+    text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).translate(_DASHES)
+    if text.isascii():
+        return text
+    other = {c for c in set(text) if ord(c) > 127 and c.isdecimal()}
+    return text.translate({ord(c): str(unicodedata.decimal(c)) for c in other}) if other else text
+
+
+def count_in_name(text: str) -> Counts:
+    """As `count`, for file names and the like: "_" and "+" part words there, and underscores hide boundaries."""
+    return count(text.replace("_", " ").replace("+", " ").replace("%20", " "))
+
+
+def count(text: str, known_addresses: frozenset[str] = frozenset()) -> Counts:
+    """The identifiers in `text`. E-mail addresses in `known_addresses` (lower case) are not counted."""
+    text = normalise(text)
+    found: Counter[str] = Counter()
+    if "@" in text:
+        found["email"] = sum(1 for address in set(_addresses(text)) if address not in known_addresses)
+    tens: list[tuple[int, int, str]] = []
+    for start, end in _windows(text):
+        _in_window(text, start, end, found, tens)
+    _ten_digit_numbers(text, tens, found)
+    return tuple(sorted((kind, number) for kind, number in found.items() if number))
+
+
+def _windows(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of text around groups of digits; spans that touch are joined."""
+    start = end = -1
+    for match in _DIGITS.finditer(text):
+        first, last = match.span()
+        if start >= 0 and first - _BEFORE <= end:
+            end = last + _AFTER
+            continue
+        if start >= 0:
+            yield start, min(end, len(text))
+        start, end = max(0, first - _BEFORE), last + _AFTER
+    if start >= 0:
+        yield start, min(end, len(text))
+
+
+def _in_window(text: str, start: int, end: int, found: Counter[str], tens: list[tuple[int, int, str]]) -> None:
+    """Counts what is in one window. Lookarounds see past its edges; no identifier crosses them."""
+    for kind, pattern in (("nino", _NINO), ("prison-number", _PRISON), ("postcode", _POSTCODE)):
+        for _ in pattern.finditer(text, start, end):
+            found[kind] += 1
+    for match in _UPN.finditer(text, start, end):
+        number = match[0].upper()
+        found["upn"] += number[0] == upn.calc_check_digit(number[1:])
+    if text.find("/", start, end) >= 0:
+        for match in _PNC.finditer(text, start, end):
+            found["pnc"] += match[3].upper() == _police_letter(match[1][-2:], match[2].rjust(7, "0"))
+        for match in _CRO.finditer(text, start, end):
+            found["cro"] += match[3].upper() == _police_letter(match[2], match[1].rjust(6, "0"))
+    for match in _CRN.finditer(text, start, end):
+        found["crn"] += _near(text, match, _PROBATION)
+    for match in _PHONE.finditer(text, start, end):
+        found["phone"] += _is_phone(match[0])
+    for pattern in (_NUMERIC_DATE, _WORD_DATE):
+        for match in pattern.finditer(text, start, end):
+            found["date-of-birth"] += _plausible(match) and _near(text, match, _BIRTH)
+    for match in _TEN.finditer(text, start, end):
+        tens.append((match.start(), match.end(), match[0]))
+    for match in _UTR.finditer(text, start, end):
+        if _near(text, match, _TAX):
+            found["utr"] += utr.is_valid(match[0].strip("Kk"))
+
+
+def _ten_digit_numbers(text: str, tens: list[tuple[int, int, str]], found: Counter[str]) -> None:
+    """NHS numbers: the check digit, and a word or another personal identifier beside it."""
+    if not tens:
+        return
+    others = any(found[kind] for kind in ("nino", "upn", "pnc", "cro", "prison-number", "date-of-birth", "postcode"))
+    for start, end, value in tens:
+        digits = value.translate({32: None, 45: None, 46: None})
+        if len(set(digits)) == 1 or not nhs.is_valid(digits):
+            continue
+        if others or _HEALTH.search(text, max(0, start - _NEAR), end + _NEAR):
+            found["nhs-number"] += 1
+
+
+def _near(text: str, match: re.Match[str], words: re.Pattern[str]) -> bool:
+    return words.search(text, max(0, match.start() - _NEAR), match.end() + _NEAR) is not None
+
+
+def _police_letter(year: str, serial: str) -> str:
+    return _PNC_LETTERS[int(year + serial) % 23]
+
+
+def _is_phone(candidate: str) -> bool:
+    """True for ten or eleven digits of a United Kingdom number in national form (Ofcom numbering plan)."""
+    digits = re.sub(r"[^0-9]", "", candidate)
+    if candidate.startswith("+44"):
+        digits = "0" + digits[2:].lstrip("0")
+    elif digits.startswith("0044"):
+        digits = "0" + digits[4:].lstrip("0")
+    return len(digits) in (10, 11) and digits[1] in "1235789" and not re.match(r"\d\d[./-]\d\d[./-]\d{4}", candidate)
+
+
+def _plausible(match: re.Match[str]) -> bool:
+    """True unless day, month or year cannot be those of a birth."""
+    groups = match.groupdict()
+    if not groups:
+        return True
+    day, month = groups["day"] or groups["day2"], groups["month"] or groups["month2"]
+    year = groups["year"] or groups["year2"]
+    low, high = sorted((int(day), int(month)))  # either order: some write the month first
+    return 1 <= low <= 12 and 1 <= high <= 31 and (len(year) == 2 or 1900 <= int(year) <= 2099)
+
+
+def _addresses(text: str) -> Iterator[str]:
+    """E-mail addresses around each "@", in lower case; bounded work for each."""
+    at = text.find("@")
+    while at >= 0:
+        start = at
+        while start > 0 and at - start < 64 and text[start - 1] in _LOCAL:
+            start -= 1
+        end = at + 1
+        while end < len(text) and end - at < 255 and (text[end].isalnum() or text[end] in ".-"):
+            end += 1
+        domain = text[at + 1 : end].strip(".-")
+        local = text[start:at].strip("'.*_`|")
+        if local and "." in domain:
+            yield f"{local}@{domain}".lower()
+        at = text.find("@", at + 1)
+
+
+def addresses(text: str) -> frozenset[str]:
+    """The e-mail addresses in a text, in lower case."""
+    return frozenset(_addresses(text)) if "@" in text else frozenset()

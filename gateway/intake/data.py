@@ -1,0 +1,76 @@
+"""The content of DATA, read in blocks: finds its end, and every line end that is not CRLF. No I/O.
+
+Guarantees: only CR LF . CR LF ends the data, wherever the network cut the blocks (RFC 5321 section 4.1.1.4);
+a bare CR or LF anywhere is noticed (section 2.3.8: what one server takes for a line end and the next does not
+lets a second message be smuggled in); bytes after the end are handed back; content over the size is not kept.
+"""
+
+from __future__ import annotations
+
+_END = b"\r\n.\r\n"
+_OVERLAP = len(_END) - 1
+_DOT_LINE = b".\r\n"
+
+
+class DataBlocks:
+    """Feed it blocks until `feed` returns what lies behind the end."""
+
+    def __init__(self, size_limit: int) -> None:
+        self._limit = size_limit
+        self._blocks: list[bytes] = []
+        self._tail = b"\r\n"  # the line end of the DATA command counts as the one before a lone first dot
+        self.size = 0
+        self.too_large = False
+        self.bare_line_end = False
+
+    def feed(self, block: bytes) -> bytes | None:
+        """Takes the next block. None: more to come. Otherwise the bytes behind the end of the data, perhaps none."""
+        tail = self._tail
+        head = tail + block[:_OVERLAP]
+        at = head.find(_END)
+        if at >= 0:  # the end began in an earlier block: cut there
+            end = at + len(_END) - len(tail)
+            self._keep(block[:end])
+            return block[end:]
+        at = block.find(_END)
+        if at >= 0:
+            end = at + len(_END)
+            self._keep(block[:end])
+            return block[end:]
+        self._keep(block)
+        return None
+
+    def _keep(self, block: bytes) -> None:
+        self._check_line_ends(block)
+        self._tail = (self._tail + block)[-_OVERLAP:] if len(block) < _OVERLAP else block[-_OVERLAP:]
+        self.size += len(block)
+        if self.size > self._limit + len(_END):
+            self.too_large = True
+            self._blocks.clear()
+        else:
+            self._blocks.append(block)
+
+    def _check_line_ends(self, block: bytes) -> None:
+        if self.bare_line_end or not block:
+            return
+        pairs = block.count(b"\r\n")
+        feeds, returns = block.count(b"\n"), block.count(b"\r")
+        if self._tail.endswith(b"\r"):  # the pair is cut in two by the network
+            if not block.startswith(b"\n"):
+                self.bare_line_end = True
+            feeds -= 1
+        if block.endswith(b"\r"):
+            returns -= 1
+        self.bare_line_end |= feeds != pairs or returns != pairs
+
+    def content(self) -> bytes:
+        """The content after `feed` found the end: without the final dot line, dots unstuffed. Can be taken once."""
+        last = self._blocks.pop()
+        while len(last) < len(_DOT_LINE):
+            last = self._blocks.pop() + last
+        self._blocks.append(last[: -len(_DOT_LINE)])  # cut here: a copy of the last block, not of the whole
+        whole = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)
+        self._blocks.clear()
+        if whole.startswith(b"."):
+            whole = whole[1:]
+        return whole.replace(b"\r\n.", b"\r\n") if b"\r\n." in whole else whole

@@ -1,0 +1,505 @@
+"""Facts and directory in, one decision out: the eight steps of docs/flow.md, per share, first match wins.
+
+Guarantees: pure (no clock, no I/O, no state) and total: same arguments, same decision, never an exception for
+any facts. Nothing is allowed without a limb of clause 5.3.4 or protected without a usable key. What is absent,
+malformed or of an unknown type counts against a limb, never for it. Every step passed over leaves a `Reason`.
+Reasons hold codes, counts and types, never a value, a file name or text of the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+
+from gateway.directory.destination import DestinationFacts
+from gateway.directory.model import Partner, Policy, RegisterAssurance, RegisterEntry, Route, Snapshot
+from gateway.model import (
+    Assurance,
+    Client,
+    Counts,
+    Decision,
+    Enforcement,
+    Envelope,
+    Limb,
+    MessageFacts,
+    Method,
+    NextHop,
+    PartFacts,
+    Purpose,
+    Reason,
+    Requirement,
+    Strength,
+    Verdict,
+)
+from gateway.policy.advice import advise, closest, codes
+from gateway.policy.purpose import Resolved, resolve
+
+EMAIL_CLAUSE = "5.3.4"
+COUNTRY_CLAUSE = "5.3.7"
+RECORD_CLAUSE = "5.3.10"
+
+# A signature block holds these; in the subject they count like any other. Every other type, known or not, is personal.
+TOLERATED_IN_BODY = frozenset({"phone", "postcode", "email"})
+
+# Findings by which inspection says that a clear part holds nothing to protect (a signature, an empty part).
+NOTHING_TO_PROTECT = frozenset({"key-material", "nothing-to-protect"})
+
+
+ANY_TRANSPORT = Requirement(Assurance.OPPORTUNISTIC)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that a step may look at."""
+
+    facts: MessageFacts
+    envelope: Envelope
+    client: Client
+    destination: DestinationFacts
+    policy: Policy
+    today: date
+    declared: Resolved
+
+    @property
+    def partner(self) -> Partner | None:
+        return self.destination.partner
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A step applies: the share is decided."""
+
+    verdict: Verdict
+    reason: Reason
+    limb: Limb | None = None
+    method: Method | None = None
+    requirement: Requirement = ANY_TRANSPORT
+    next_hop: NextHop | None = None
+    keys: tuple[str, ...] = ()
+    advice: str = ""
+    strength: Strength | None = None  # of the evidence; None: whatever the message has
+    scheme: str = ""
+
+
+Passed = tuple[Reason, ...]
+Judge = Callable[[Case], Match | Passed]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the order: its number, the limb it may find satisfied, and how it judges."""
+
+    number: int
+    limb: Limb | None
+    judge: Judge
+
+
+def decide(
+    facts: MessageFacts,
+    envelope: Envelope,
+    client: Client,
+    destination: DestinationFacts,
+    snapshot: Snapshot,
+    today: date,
+    *,
+    without: frozenset[Limb] = frozenset(),
+    purpose: Purpose | None = None,
+) -> Decision:
+    """What is to be done with one share (clause 5.3.4).
+
+    `without` leaves limbs out: a share whose secure-domain proof kept failing is decided again without that one.
+    `purpose` is what a person declared for a held share; it outranks what the message says. `today` is the date
+    on which register entries must be in force. A decision for an observed client has the verdict it would have,
+    but is not enforced and asks no more of the transport than opportunistic TLS, so that observing delays nothing.
+    """
+    policy = snapshot.policy
+    asked = not _exempt(facts, envelope)
+    declared = resolve(facts.headers, envelope.sender, destination.partner, policy, purpose, implied=asked)
+    case = Case(facts, envelope, client, destination, policy, today, declared)
+    match, passed = _first_match(case, without)
+    strength, scheme = _evidence(facts) if match.strength is None else (match.strength, match.scheme)
+    decision = Decision(
+        verdict=match.verdict,
+        step=match.reason.step,
+        snapshot=snapshot.id,
+        recipient=destination.recipient,
+        partner=destination.partner.id if destination.partner is not None else "",
+        limb=match.limb,
+        method=match.method,
+        requirement=match.requirement,
+        next_hop=match.next_hop,
+        keys=match.keys,
+        reasons=(*passed, match.reason),
+        advice=match.advice,
+        purpose=declared.purpose,
+        strength=strength,
+        scheme=scheme,
+    )
+    return decision if client.enforcement is Enforcement.ENFORCE else _observed(decision, destination.partner)
+
+
+def _first_match(case: Case, without: frozenset[Limb]) -> tuple[Match, Passed]:
+    passed: list[Reason] = []
+    for step in STEPS:
+        if step.limb is not None and step.limb in without:
+            text = f"The limb {step.limb} is left out: it was tried and could not be proven."
+            passed.append(Reason(step.number, "unproven", text, EMAIL_CLAUSE))
+            continue
+        found = step.judge(case)
+        if isinstance(found, Match):
+            return found, tuple(passed)
+        passed.extend(found)
+    return otherwise(case, tuple(passed)), tuple(passed)
+
+
+def _observed(decision: Decision, partner: Partner | None) -> Decision:
+    """The same decision for a client that is only observed: relayed unchanged, delayed by nothing."""
+    would = f"would be: {decision.verdict}"
+    if decision.sends:
+        would += f" over {decision.requirement.assurance.label} transport"
+    reason = Reason(decision.step, "observed", f"The client is observed, nothing is enforced; enforced it {would}.")
+    next_hop = decision.next_hop
+    if decision.verdict is not Verdict.ALLOW:
+        next_hop = _hop(partner.route if partner is not None else None)
+    return replace(
+        decision,
+        enforced=False,
+        requirement=ANY_TRANSPORT,
+        next_hop=next_hop,
+        reasons=(*decision.reasons, reason),
+    )
+
+
+# ---------------------------------------------------------------- step 1: who may send, who may receive
+
+
+def parties(case: Case) -> Match | Passed:
+    """Step 1: the client may use this sender domain; the recipient's agency is a partner in a country agreed on."""
+    step, allowed = 1, case.client.sender_domains
+    if case.envelope.sender and case.envelope.sender_domain.lower() not in allowed:
+        text = "The reverse-path's domain is none that the client may send for."
+        return _stop(case, Verdict.REFUSE, Reason(step, "sender-domain", text, EMAIL_CLAUSE))
+    if case.client.check_header_from and any(name not in allowed for name in case.facts.headers.from_domains):
+        text = "A From address in the header is of a domain that the client may not send for."
+        return _stop(case, Verdict.REFUSE, Reason(step, "header-from", text, EMAIL_CLAUSE))
+    partner = case.partner
+    if partner is None:
+        text = "The recipient's domain belongs to no partner."
+        verdict = Verdict.HOLD if case.policy.unknown_recipient == "hold" else Verdict.REFUSE
+        return _stop(case, verdict, Reason(step, "unknown-recipient", text, "5.1"))
+    if partner.country not in case.policy.countries:
+        text = f"The partner is in {partner.country}, for which no rules on transfer are agreed."
+        return _stop(case, Verdict.REFUSE, Reason(step, "country", text, COUNTRY_CLAUSE))
+    return (Reason(step, "parties", "The client may send for this domain; the recipient's agency is a partner."),)
+
+
+# ---------------------------------------------------------------- step 2: why
+
+
+def purpose_recorded(case: Case) -> Match | Passed:
+    """Step 2: the record can say why the information is shared (5.3.10); otherwise the share waits for an answer."""
+    step, declared = 2, case.declared
+    if _exempt(case.facts, case.envelope):
+        text = "No purpose is asked of a delivery report or an automatic message."
+        return (Reason(step, "purpose-exempt", text, RECORD_CLAUSE),)
+    if declared.unknown:
+        field = declared.unknown[0]
+        catalogue = {"purpose": case.policy.purposes, "basis": case.policy.bases, "condition": case.policy.conditions}
+        text = f"The {field} declared is none of the catalogue; known are {codes(catalogue[field], 200)}."
+        return _stop(case, Verdict.HOLD, Reason(step, f"unknown-{field}", text, RECORD_CLAUSE))
+    if declared.purpose is not None:
+        text = f"Purpose {declared.purpose.purpose}, from {declared.purpose.source}."
+        return (Reason(step, "purpose", text, RECORD_CLAUSE),)
+    if case.policy.require_purpose:
+        text = "No purpose is declared and no rule implies one."
+        return _stop(case, Verdict.HOLD, Reason(step, "no-purpose", text, RECORD_CLAUSE))
+    return (Reason(step, "purpose-optional", "No purpose is declared; policy does not ask for one.", RECORD_CLAUSE),)
+
+
+def _exempt(facts: MessageFacts, envelope: Envelope) -> bool:
+    """A delivery report (null reverse-path, RFC 5321 section 4.5.5) or automatic message (RFC 3834) has no purpose."""
+    return not envelope.sender or facts.headers.automatic
+
+
+# ---------------------------------------------------------------- steps 3 and 4: protected by the sender
+
+
+def encrypted_whole(case: Case) -> Match | Passed:
+    """Step 3: the message is encrypted end to end as a whole and its subject carries nothing personal."""
+    step, facts, least = 3, case.facts, case.policy.strength
+    if facts.whole is Strength.NONE:
+        return (Reason(step, "not-encrypted", "The message is not encrypted as a whole.", EMAIL_CLAUSE),)
+    if facts.whole < least:
+        text = f"The whole is encrypted, but {facts.whole.label} where policy asks for {least.label}."
+        return (Reason(step, "encrypted-weak", text, EMAIL_CLAUSE),)
+    faults: list[Reason] = []
+    if facts.malformed:
+        text = "The message is malformed: readers may differ about what is encrypted."
+        faults.append(Reason(step, "encrypted-malformed", text, EMAIL_CLAUSE))
+    if facts.subject_identifiers:
+        text = f"The subject is visible and holds {_types(facts.subject_identifiers)}."
+        faults.append(Reason(step, "encrypted-subject", text, EMAIL_CLAUSE))
+    named = _visible_in(facts.attachments)
+    if named:
+        text = f"A visible name or comment holds {_types(named)}."
+        faults.append(Reason(step, "encrypted-name", text, EMAIL_CLAUSE))
+    if faults:
+        return tuple(faults)
+    text = f"The message is encrypted end to end as a whole: {facts.whole_scheme or facts.whole.label}."
+    reason = Reason(step, "encrypted-whole", text, EMAIL_CLAUSE)
+    return _relayed(case, Limb.ENCRYPTED_SERVICE, reason, facts.whole, facts.whole_scheme)
+
+
+def encrypted_attachments(case: Case) -> Match | Passed:
+    """Step 4: every attachment is encrypted well enough; what is visible is a covering note without personal data."""
+    step, facts, least = 4, case.facts, case.policy.strength
+    attachments = tuple(part for part in facts.attachments if not _nothing_in(part))
+    weakest = _weakest(attachments)
+    faults: list[tuple[str, str]] = []
+    if weakest is None:
+        faults.append(("no-attachment", "There is no attachment."))
+    elif weakest.strength < least:
+        count = sum(part.strength < least for part in attachments)
+        code = "clear-attachment" if weakest.strength is Strength.NONE else "weak-attachment"
+        text = f"{count} of {len(attachments)} attachments are below {least.label}; the weakest is"
+        faults.append((code, f"{text} {weakest.strength.label}."))
+    faults += _visible_faults(case)
+    if faults or weakest is None:
+        return tuple(Reason(step, code, text, EMAIL_CLAUSE) for code, text in faults)
+    text = f"Every attachment is encrypted, the weakest with {weakest.scheme or weakest.strength.label}."
+    reason = Reason(step, "encrypted-attachment", text, EMAIL_CLAUSE)
+    return _relayed(case, Limb.ENCRYPTED_ATTACHMENT, reason, weakest.strength, weakest.scheme)
+
+
+def _visible_faults(case: Case) -> list[tuple[str, str]]:
+    """What forbids to call the visible rest of the message a mere covering note: codes and sentences."""
+    facts, most = case.facts, case.policy.covering_note_characters
+    faults: list[tuple[str, str]] = []
+    if facts.password_in_clear:
+        faults.append(("password-in-clear", "A password stands in the clear text."))
+    if facts.subject_identifiers:
+        faults.append(("clear-subject", f"The subject holds {_types(facts.subject_identifiers)}."))
+    named = _visible_in(facts.attachments)
+    if named:
+        faults.append(("clear-name", f"The name or comment of an attachment holds {_types(named)}."))
+    personal = _personal(facts.body_identifiers)
+    if personal:
+        faults.append(("clear-body", f"The visible text holds {_types(personal)}."))
+    if facts.body_characters > most:
+        text = f"The visible text has {facts.body_characters} characters, above the {most} of a covering note."
+        faults.append(("long-body", text))
+    if facts.malformed:
+        faults.append(("malformed", "The message is malformed: readers may differ about what is visible."))
+    return faults
+
+
+def _nothing_in(part: PartFacts) -> bool:
+    """True for a part that inspection found to hold nothing to protect, all the way down."""
+    return not part.identifiers and not part.parts and not NOTHING_TO_PROTECT.isdisjoint(part.findings)
+
+
+def _visible_in(parts: tuple[PartFacts, ...]) -> Counts:
+    """Personal identifiers that attachments show without a password: in file names, member names, comments."""
+    found: dict[str, int] = {}
+    waiting = list(parts)
+    while waiting:
+        part = waiting.pop()
+        waiting.extend(part.parts)
+        for name, count in _personal(part.identifiers):
+            found[name] = found.get(name, 0) + count
+    return tuple(sorted(found.items()))
+
+
+def _personal(counts: Counts) -> Counts:
+    return tuple(count for count in counts if count[0] not in TOLERATED_IN_BODY)
+
+
+def _relayed(case: Case, limb: Limb, reason: Reason, strength: Strength, scheme: str) -> Match:
+    """Allowed as it is, to the partner's route or MX, over the least transport of the policy."""
+    route = case.partner.route if case.partner is not None else None
+    return Match(
+        Verdict.ALLOW,
+        reason,
+        limb,
+        requirement=_over(route, case.policy.least_transport),
+        next_hop=_hop(route),
+        strength=strength,
+        scheme=scheme,
+    )
+
+
+# ---------------------------------------------------------------- step 5: secure domains
+
+
+def secure_domains(case: Case) -> Match | Passed:
+    """Step 5: both domains are in the register today; delivery must authenticate the recipient's server."""
+    step, entry = 5, case.destination.entry
+    if not _in_force(case.destination.sender_entry, case.today):
+        text = "The sender's domain is not in force in the register of secure domains."
+        return (Reason(step, "sender-not-registered", text, EMAIL_CLAUSE),)
+    if entry is None or not _in_force(entry, case.today):
+        text = "The recipient's domain is not in force in the register of secure domains."
+        return (Reason(step, "recipient-not-registered", text, EMAIL_CLAUSE),)
+    pinned = entry.assurance is not RegisterAssurance.PKIX
+    if pinned and not entry.pins:
+        text = "The register asks for a pinned certificate but names none."
+        return (Reason(step, "no-pin", text, EMAIL_CLAUSE),)
+    route = case.partner.route if case.partner is not None else None
+    names = entry.mx
+    if route is not None and not names:
+        names = route.names or (route.host,)
+    text = f"Both domains are in the register ({entry.basis}, until {entry.valid_until}); the server must prove itself."
+    return Match(
+        Verdict.ALLOW,
+        Reason(step, "secure-domains", text, EMAIL_CLAUSE),
+        Limb.SECURE_DOMAINS,
+        requirement=Requirement(Assurance.AUTHENTICATED, names, entry.pins if pinned else ()),
+        next_hop=_hop(route),
+    )
+
+
+def _in_force(entry: RegisterEntry | None, today: date) -> bool:
+    return entry is not None and entry.in_force(today)
+
+
+# ---------------------------------------------------------------- step 6: an encrypted service
+
+
+def encrypted_service(case: Case) -> Match | Passed:
+    """Step 6: the partner is reached through an encrypted service, always a configured route over TLS."""
+    step = 6
+    service = case.partner.service if case.partner is not None else None
+    if service is None:
+        text = "The partner is reached through no encrypted service."
+        return (Reason(step, "no-service", text, EMAIL_CLAUSE),)
+    return Match(
+        Verdict.ALLOW,
+        Reason(step, "encrypted-service", f"The partner is reached through {service.name}.", EMAIL_CLAUSE),
+        Limb.ENCRYPTED_SERVICE,
+        requirement=_over(service.route, max(Assurance.ENCRYPTED, case.policy.least_transport)),
+        next_hop=_hop(service.route),
+    )
+
+
+# ---------------------------------------------------------------- step 7: protect
+
+
+def protect(case: Case) -> Match | Passed:
+    """Step 7: the first method in the partner's order of preference that is possible now."""
+    partner = case.partner
+    if partner is None or not partner.protection:
+        text = "No method of protection is configured for the partner."
+        return (Reason(7, "no-method", text, EMAIL_CLAUSE),)
+    passed: list[Reason] = []
+    for method in partner.protection:
+        possible = METHODS.get(method)
+        if possible is None:
+            passed.append(Reason(7, "method-unknown", f"The method {method} is not available here.", EMAIL_CLAUSE))
+            continue
+        found = possible(case)
+        if isinstance(found, Match):
+            return replace(found, reason=replace(found.reason, text=_told(passed, found.reason.text)))
+        passed.extend(found)
+    return tuple(passed)
+
+
+def _told(passed: list[Reason], text: str) -> str:
+    return " ".join([*(reason.text for reason in passed), text])
+
+
+def openpgp(case: Case) -> Match | Passed:
+    """Encrypt to every usable key that the directory pins for the recipient."""
+    known = case.destination.keys
+    usable = tuple(key.fingerprint for key in known if key.usable)
+    unusable = " ".join(
+        f"Key {key.fingerprint} cannot be used: {_sentence(key.problem)}" for key in known if not key.usable
+    )
+    if not known:
+        return (Reason(7, "no-key", "No OpenPGP key is pinned for the recipient.", EMAIL_CLAUSE),)
+    if not usable:
+        return (Reason(7, "no-usable-key", unusable, EMAIL_CLAUSE),)
+    route = case.partner.route if case.partner is not None else None
+    text = f"Will be encrypted with OpenPGP to {len(usable)} pinned key{'s' if len(usable) > 1 else ''}. {unusable}"
+    return Match(
+        Verdict.PROTECT,
+        Reason(7, "openpgp", text.rstrip(), EMAIL_CLAUSE),
+        Limb.ENCRYPTED_SERVICE,
+        Method.OPENPGP,
+        requirement=_over(route, case.policy.least_transport),
+        next_hop=_hop(route),
+        keys=usable,
+    )
+
+
+def _sentence(problem: str) -> str:
+    return f"{(problem or 'no reason known').rstrip('.')}."
+
+
+METHODS: dict[Method, Judge] = {Method.OPENPGP: openpgp}
+
+
+# ---------------------------------------------------------------- step 8: otherwise
+
+
+def otherwise(case: Case, passed: Passed) -> Match:
+    """Step 8: nothing makes the share compliant. Refused, or held for a person where policy says so."""
+    verdict = Verdict.HOLD if case.policy.otherwise == "hold" else Verdict.REFUSE
+    reason = Reason(8, "no-limb", "No limb of the clause is satisfied and none can be made so.", EMAIL_CLAUSE)
+    return Match(verdict, reason, advice=advise(closest(passed), case.partner))
+
+
+STEPS: tuple[Step, ...] = (
+    Step(1, None, parties),
+    Step(2, None, purpose_recorded),
+    Step(3, Limb.ENCRYPTED_SERVICE, encrypted_whole),
+    Step(4, Limb.ENCRYPTED_ATTACHMENT, encrypted_attachments),
+    Step(5, Limb.SECURE_DOMAINS, secure_domains),
+    Step(6, Limb.ENCRYPTED_SERVICE, encrypted_service),
+    Step(7, None, protect),
+)
+
+
+# ---------------------------------------------------------------- shared by the steps
+
+
+def _stop(case: Case, verdict: Verdict, reason: Reason) -> Match:
+    policy = case.policy
+    advice = advise(
+        reason.code,
+        case.partner,
+        purposes=codes(policy.purposes),
+        bases=codes(policy.bases),
+        conditions=codes(policy.conditions),
+    )
+    return Match(verdict, reason, advice=advice)
+
+
+def _over(route: Route | None, least: Assurance) -> Requirement:
+    """The transport to ask for: `least`, raised by what the route says. A pinned route is an authenticated one."""
+    if route is None:
+        return Requirement(least)
+    assurance = max(least, Assurance[route.tls.upper()], Assurance.AUTHENTICATED if route.pins else Assurance.NONE)
+    if assurance < Assurance.AUTHENTICATED:
+        return Requirement(assurance)
+    return Requirement(assurance, route.names or (route.host,), route.pins)
+
+
+def _hop(route: Route | None) -> NextHop | None:
+    return NextHop(route.host, route.port, route.implicit_tls) if route is not None else None
+
+
+def _weakest(parts: tuple[PartFacts, ...]) -> PartFacts | None:
+    return min(parts, key=lambda part: part.strength, default=None)
+
+
+def _evidence(facts: MessageFacts) -> tuple[Strength, str]:
+    """What protection the message itself has: as a whole, else that of its weakest attachment."""
+    if facts.whole is not Strength.NONE:
+        return facts.whole, facts.whole_scheme
+    weakest = _weakest(facts.attachments)
+    return (weakest.strength, weakest.scheme) if weakest is not None else (Strength.NONE, "")
+
+
+def _types(counts: Counts) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts)
