@@ -30,10 +30,10 @@ test: lint
 	$(BIN)/python -m pytest
 
 bench: setup-test
-	$(BIN)/python -m bench
+	$(BIN)/python bench/run.py
 
 fuzz: setup-test
-	FUZZ_MINUTES=$(FUZZ_MINUTES) $(BIN)/python -m pytest tests/fuzz --timeout=0 -o session_timeout=0
+	tools/fuzz.sh $(FUZZ_MINUTES)
 
 lock: setup-run
 	tools/lock.sh

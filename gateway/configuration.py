@@ -52,6 +52,10 @@ class Document:
             path = path[:-1]
         return 1
 
+    def doubts(self, *keys: str | int) -> bool:
+        """True where anything at or below the path of `keys` was found broken."""
+        return any(bad[: len(keys)] == keys for bad in self.broken)
+
     def doubtful(self, path: Key) -> bool:
         """True where the value at `path`, or a part of it, was itself found broken: no use judging it further."""
         return any(path[: len(bad)] == bad or (len(path) > 2 and bad[: len(path)] == path) for bad in self.broken)
@@ -63,11 +67,18 @@ class Findings:
 
     faults: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
+    lapsed: list[Fault] = field(default_factory=list)  # those of `faults` that came by the passing of time alone
 
     def fault(self, document: Document, path: Key, problem: str, remedy: str) -> None:
         """Adds a fault, unless what it speaks of was already found broken."""
         if not document.doubtful(path):
             self.faults.append(Fault(document.name, document.line(path), problem, remedy))
+
+    def lapse(self, document: Document, path: Key, problem: str, remedy: str) -> None:
+        """Adds a fault that came by the passing of time alone: it was none when the file was written."""
+        before = len(self.faults)
+        self.fault(document, path, problem, remedy)
+        self.lapsed += self.faults[before:]
 
     def warn(self, document: Document, path: Key, problem: str, remedy: str) -> None:
         """Adds a warning: nothing is wrong yet, but somebody should know."""
@@ -91,8 +102,8 @@ class Loaded(Generic[Model]):
 def load_settings(path: Path) -> Settings:
     """The settings of the gateway.toml at `path`. Raises ConfigurationError with every fault in it at once.
 
-    Relative paths are joined to the folder of the file. "credential:NAME" stands for the file NAME in
-    $CREDENTIALS_DIRECTORY (systemd.exec(5), LoadCredential=).
+    Relative paths are joined to the folder of the file, that of the key ring to the state folder. "credential:NAME"
+    stands for the file NAME in $CREDENTIALS_DIRECTORY (systemd.exec(5), LoadCredential=).
     """
     findings = Findings()
     loaded = read_settings(path, findings)
@@ -145,20 +156,47 @@ def _syntax_fault(name: str, text: str, message: str) -> Fault:
     found = _SYNTAX_LINE.search(message)
     problem = message[: found.start()] if found else message
     line = int(found[1]) if found and found[1] else text.count("\n") + (not text.endswith("\n"))
-    remedies = {
-        "Cannot overwrite a value": "The key is there twice: keep one of the two.",
-        "Invalid value": 'Put text in quotation marks: key = "value"; true, false, numbers and dates have none.',
-        "Invalid statement": "Write key = value, or a heading in square brackets, or a comment after #.",
-        "Expected '=' after a key": "Write key = value; a key with a dot or a bracket in it needs quotation marks.",
-        "Illegal character '\\n'": "Close the quotation mark or bracket on the line on which it opens.",
-        "Unclosed array": "Close the list with ] and put a comma between its entries.",
-        "Unterminated string": "Close the quotation mark.",
-        "Expected newline or end": "Write one setting to a line; text with a quotation mark inside needs \\\" for it.",
-        "Cannot declare": "The heading is there twice: a table has one [heading], each entry of a list a [[heading]].",
-        "Unescaped '\\'": "Write a backslash twice, or put the text in 'single' quotation marks.",
-    }
-    remedy = next((text for start, text in remedies.items() if problem.startswith(start)), "Correct the line.")
-    return Fault(name, max(line, 1), f"this is not valid TOML ({problem[:1].lower()}{problem[1:]})", remedy)
+    words = next((words for start, words in _SYNTAX.items() if problem.startswith(start)), None)
+    if words is None:
+        words = f"this is not valid TOML ({problem[:1].lower()}{problem[1:]})", "Correct the line."
+    return Fault(name, max(line, 1), *words)
+
+
+# What tomllib says, the same in an administrator's words, and what to write instead.
+_SYNTAX = {
+    "Cannot overwrite a value": ("this key is there already", "Keep one of the two lines."),
+    "Cannot declare": (
+        "this heading is there already",
+        "A table has one [heading]; the entries of a list have a [[heading]] each.",
+    ),
+    "Invalid value": (
+        "the value is not valid TOML",
+        'Put text in straight quotation marks: key = "value"; true, false, numbers and dates have none.',
+    ),
+    "Invalid statement": (
+        "the line is not valid TOML",
+        "Write key = value, or a heading in square brackets, or a comment after #.",
+    ),
+    "Expected '=' after a key": (
+        "the line is not valid TOML: there is no = after the key",
+        "Write key = value; a key with anything but letters, digits, - and _ needs quotation marks.",
+    ),
+    "Illegal character '\\n'": (
+        "the line ends inside quotation marks",
+        "Close the quotation mark on the line on which it opens.",
+    ),
+    "Unterminated string": ("a quotation mark is never closed", "Close it."),
+    "Unclosed array": ("a list is not closed", "Put a comma between its entries and ] at its end."),
+    "Unclosed inline table": ("a table in braces is not closed", "Close it with } on the same line."),
+    "Expected newline or end": (
+        "something follows the value",
+        'Write one setting to a line, and a backslash before a quotation mark that is inside a text: \\".',
+    ),
+    "Unescaped '\\'": (
+        "a backslash in a text means something else",
+        "Write it twice, or put the text in 'single' quotation marks.",
+    ),
+}
 
 
 # ---------------------------------------------------------------- validating
@@ -197,9 +235,12 @@ def _take_errors(
         path = _path_in(data, error["loc"], error["type"])
         if path in done:
             continue
+        value = _value_at(data, path)
+        if error["type"] == "too_short" and value:
+            continue  # there are entries, but none of them is right: each has an error of its own
         done.add(path)
         try:
-            problem, remedy = explain(model, path, error, _value_at(data, path))
+            problem, remedy = explain(model, path, error, value)
         except Unexplained:
             problem, remedy = f"`{path[-1] if path else document.name}`: {error['msg']}", "Correct the value."
         findings.fault(document, path, problem, remedy)
@@ -230,8 +271,10 @@ def _value_at(data: Data, path: Key) -> object:
     for element in path:
         if isinstance(value, dict):
             value = value.get(str(element))
-        elif isinstance(value, list) and isinstance(element, int):
+        elif isinstance(value, list) and isinstance(element, int) and element < len(value):
             value = value[element]
+        else:
+            return None
     return value
 
 
@@ -282,12 +325,11 @@ def _leaves(value: Any, path: Key = ()) -> Iterator[tuple[Key, Any, Any, Any]]:
 
 
 def _resolve_paths(data: Data, folder: Path, document: Document, findings: Findings) -> None:
-    """Joins relative paths to `folder` and resolves credentials; the key ring's default is in the state folder."""
+    """Joins relative paths to `folder` and resolves credentials. A relative key ring is in the state folder."""
     single = ("state", "partners", "secure_domains", "policy")
     nested = {
         "tls": ("certificate", "key", "client_ca"),
         "store": ("seal_key",),
-        "openpgp": ("home",),
         "delivery": ("ca_file",),
     }
     for name in ("partners", "secure_domains", "policy"):
@@ -298,9 +340,9 @@ def _resolve_paths(data: Data, folder: Path, document: Document, findings: Findi
         for key in keys:
             if isinstance(data.get(table), dict):
                 _resolve_path(data[table], (table, key), folder, document, findings)
-    openpgp = data.setdefault("openpgp", {})
-    if isinstance(openpgp, dict) and "home" not in openpgp and isinstance(data.get("state"), str):
-        openpgp["home"] = str(Path(data["state"]) / "gnupg")
+    openpgp, state = data.setdefault("openpgp", {}), data.get("state")
+    if isinstance(openpgp, dict) and isinstance(state, str) and isinstance(openpgp.setdefault("home", "gnupg"), str):
+        openpgp["home"] = str(Path(state, openpgp["home"]).absolute())
 
 
 def _resolve_path(holder: Data, path: Key, folder: Path, document: Document, findings: Findings) -> None:
@@ -373,14 +415,14 @@ def normalise_at(
     try:
         holder[path[-1]] = rule(text)
     except DomainError as error:
-        findings.broken(document, path, str(error), _domain_remedy(text, rule))
+        findings.broken(document, path, str(error), _domain_remedy(text, rule, str(error)))
         last = path[-1] if isinstance(path[-1], str) else path[-2]
         stand_ins = ITEM_STAND_INS if isinstance(path[-1], int) else STAND_INS
         holder[path[-1]] = stand_ins.get(str(last), "invalid.invalid")
 
 
-def _domain_remedy(text: str, rule: Callable[[str], str]) -> str:
-    if rule is normalise_address:
+def _domain_remedy(text: str, rule: Callable[[str], str], problem: str) -> str:
+    if rule is normalise_address or "e-mail address" in problem:
         return "Write one address without a name or angle brackets, such as dpo@agency.example."
     if "@" in text:
         return f"Write the part after the @ alone: `{text.rpartition('@')[2]}`."

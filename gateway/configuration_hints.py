@@ -22,7 +22,7 @@ STAND_INS: dict[str, Any] = {
     "hostname": "gateway.invalid",
     "state": "/",
     "postmaster": "postmaster@invalid.invalid",
-    "listeners": [{"tls": "none", "port": 0}],
+    "listeners": [{"port": 0}],
     "clients": [{"name": "x", "agency": "x", "sender_domains": ["invalid.invalid"], "networks": ["192.0.2.255/32"]}],
     "store": {"seal_key": "/"},
     "seal_key": "/",
@@ -129,6 +129,7 @@ _KINDS = {
     "path": "a path in quotation marks",
     "ip": "a network in quotation marks, such as \"192.0.2.0/24\"",
 }
+_VALUES = {"int": "10", "float": "10", "bool": "true", "tuple": '["..."]', "string": '"..."', "date": "2026-09-01"}
 _MODEL_RULES = {
     "a client needs networks": 'Add networks = ["192.0.2.10/32"], or login and password_hash, or certificate_sha256.',
     "login and password_hash": "Give both (`gateway password` prints the hash), or neither.",
@@ -151,10 +152,10 @@ def explain(model: type[BaseModel], path: Path, error: ErrorDetails, value: obje
         return _unknown_key(model, path)
     if kind in ("literal_error", "enum"):
         return _not_one_of(name, value, str(context.get("expected", "")))
+    if kind.startswith("ip_") or (len(path) > 1 and path[-2] == "networks" and kind == "value_error"):
+        return f"`{value}` is not a network", _network_remedy(value)
     if kind == "value_error":
         return _rule_broken(str(context.get("error", error["msg"])))
-    if kind.startswith(("ip_", "ipv")):
-        return f"`{value}` is not a network", _network_remedy(value)
     if kind in ("string_too_short", "too_short"):
         return f"{name} is empty", f"Write {example(path)}."
     if kind == "string_pattern_mismatch":
@@ -173,13 +174,15 @@ def key_name(path: Path) -> str:
     return f"`{path[-1]}`"
 
 
-def example(path: Path) -> str:
+def example(path: Path, kind: str = "string") -> str:
     """What to write for the value at `path`, as the object of "write" or "add"."""
     names = [element for element in path if isinstance(element, str)]
     for candidate in (".".join(names[-2:]), names[-1] if names else ""):
         if candidate in EXAMPLES:
             return EXAMPLES[candidate]
-    return f"a value for {key_name(path)}"
+    value = next((text for start, text in _VALUES.items() if kind.startswith(start)), None)
+    key = names[-1] if names else ""
+    return f"it as in {key} = {value}" if key and value else f"a value for {key_name(path)}"
 
 
 def did_you_mean(word: str, choices: list[str]) -> str:
@@ -240,7 +243,7 @@ def _network_remedy(value: object) -> str:
 
 
 def _out_of_range(name: str, value: object, kind: str, context: dict[str, Any]) -> Advice:
-    words = {"greater_than": "above", "greater_than_equal": "at least", "less_than": "below"}
+    words = {"greater_than": "above", "greater_than_equal": "of at least", "less_than": "below"}
     bound = next((context[key] for key in ("gt", "ge", "lt", "le") if key in context), "")
     number = f"{bound:g}" if isinstance(bound, float) else str(bound)
     return f"{name} is {value}, which is out of range", f"Write a number {words.get(kind, 'of at most')} {number}."
@@ -255,7 +258,7 @@ def _wrong_kind(name: str, path: Path, kind: str, value: object) -> Advice:
             f"the code `{'.'.join(_first_code(path[1:], value))}` is not in quotation marks",
             f'Put the code in quotation marks, as in {EXAMPLES[str(path[0])].rpartition(": ")[2]}.',
         )
-    return f"{name} must be {wanted}", f"Write {example(path)}."
+    return f"{name} must be {wanted}", f"Write {example(path, kind)}."
 
 
 def _first_code(path: Path, value: object) -> list[str]:

@@ -40,9 +40,6 @@ gpg_seconds = Histogram(
 commit_messages = Histogram(
     "gateway_commit_messages", "Messages in one commit of the store", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
-commit_seconds = Histogram(
-    "gateway_commit_seconds", "One commit of the store", buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 1.0)
-)
 
 
 @cache

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 .venv/bin/python -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check "pip-tools==7.6.2"
+"$work/venv/bin/pip" install -qq --disable-pip-version-check "pip-tools==7.6.2"
 
 compile() {
     "$work/venv/bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \

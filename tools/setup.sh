@@ -102,8 +102,8 @@ if ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
     "$python" -m venv --clear .venv
 fi
 say "Installing $(grep -c '==' requirements.lock) Python packages from requirements.lock into .venv (hashes checked)"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 rm -f .venv/set-up-*
 : >"$stamp"
 say "Ready: .venv/bin/gateway"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 from rich.console import Console
 
@@ -29,16 +28,7 @@ def main() -> None:
 
     commands.register(app)
     try:
-        code = app(standalone_mode=False)
+        app()  # ends the program itself: 0, the code of typer.Exit, or 2 for usage
     except GatewayError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(3)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
-    sys.exit(code if isinstance(code, int) else 0)

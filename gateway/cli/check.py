@@ -6,7 +6,6 @@ Guarantees: changes nothing. Exit code 0 where there is no fault (warnings or no
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -14,7 +13,7 @@ import typer
 
 from gateway.cli.common import config_option, err, find_config, json_option, out, print_json
 from gateway.directory.check import Examination, Keys, examine
-from gateway.errors import Fault, ProtectionError, StartupError
+from gateway.errors import Fault, StartupError
 from gateway.model import KeyFacts
 from gateway.settings import Settings
 
@@ -45,21 +44,14 @@ def key_ring(settings: Settings) -> Keys | None:
 
     if shutil.which(settings.openpgp.program) is None:
         return None  # a fault of its own
-    if not settings.openpgp.home.exists():
+    if not settings.key_ring.exists():
         return lambda fingerprint: None
     try:
-        ring = OpenPgp(settings.openpgp, settings.openpgp.home)
+        ring = OpenPgp(settings.openpgp, settings.key_ring)
     except StartupError as error:
         problem = str(error)
         return lambda fingerprint: KeyFacts(fingerprint, False, problem)
-    return partial(_look_up, ring.key_facts)
-
-
-def _look_up(key_facts: Callable[[str, datetime], KeyFacts], fingerprint: str) -> KeyFacts:
-    try:
-        return key_facts(fingerprint, datetime.now(UTC))
-    except ProtectionError as error:
-        return KeyFacts(fingerprint, False, str(error))
+    return partial(ring.key_facts, now=datetime.now(UTC))
 
 
 def show(found: Examination) -> None:

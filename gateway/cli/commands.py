@@ -11,6 +11,7 @@ def register(app: typer.Typer) -> None:
         apply,
         audit,
         check,
+        demo,
         explain,
         held,
         inspect,
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
         serve,
     )
 
+    app.command("demo")(demo.demo)
     app.command("serve")(serve.serve)
     app.command("worker", hidden=True)(serve.worker)
     app.command("check")(check.check)

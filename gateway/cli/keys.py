@@ -60,8 +60,6 @@ def import_keys(
         if key.facts.problem:
             err.print(f"{key.fingerprint}: {key.facts.problem}", style="yellow", soft_wrap=True)
     if imported:
-        out.print("# Compare each fingerprint with the partner by telephone, then put this into its table in")
-        out.print("# partners.toml; add address = \"...\" to pin a key to one address; then run 'gateway apply'.")
         for line in _pin_lines(imported.values()):
             out.print(line, soft_wrap=True)
     if failed:
@@ -73,16 +71,15 @@ def list_keys(config: config_option = None, as_json: json_option = False) -> Non
     """Show the keys of the key ring, and whether each can be used now."""
     keyring = _keyring(config)
     now = datetime.now(UTC)
-    rows = table("fingerprint", "user id", "usable", "expires", "problem")
+    rows = table("fingerprint", "user id", "expires", "state")
+    rows.columns[0].no_wrap = True
     for key in keyring.list():
         facts = keyring.key_facts(key.fingerprint, now)
         if as_json:
             print_json({**asdict(facts), "user_ids": key.user_ids})
         else:
             user_ids = "\n".join(clean(user_id) for user_id in key.user_ids)
-            rows.add_row(
-                key.fingerprint, user_ids, "yes" if facts.usable else "no", facts.expires or "never", facts.problem
-            )
+            rows.add_row(key.fingerprint, user_ids, facts.expires or "never", facts.problem or "usable")
     if not as_json:
         out.print(rows if rows.row_count else "The key ring is empty: 'gateway keys import FILE' fills it.")
 
@@ -168,6 +165,8 @@ def _content(name: str) -> bytes:
 
 def _pin_lines(keys: Iterable[ImportedKey]) -> Iterator[str]:
     """TOML for a [[partner]] table, the user ids as comments: they are claims of whoever made the key."""
+    yield "# Compare each fingerprint with the partner by telephone. Then put these lines into the partner's table in"
+    yield '# partners.toml, with address = "..." beside a key that is for one address only, and run `gateway apply`.'
     yield "keys = ["
     for key in keys:
         expires = f"; expires {key.facts.expires}" if key.facts.expires else ""

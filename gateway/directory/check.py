@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway.configuration import Document, Findings, Key, accepted, read_document, read_settings
 from gateway.configuration_hints import did_you_mean
 from gateway.directory import check_node, domains
+from gateway.directory.check_node import KnownPartners
 from gateway.directory.countries import COUNTRIES
 from gateway.directory.load import Directory, read_directory
 from gateway.directory.model import (
@@ -26,7 +27,7 @@ from gateway.directory.model import (
     Route,
     Snapshot,
 )
-from gateway.errors import Fault
+from gateway.errors import Fault, ProtectionError
 from gateway.model import Assurance, KeyFacts, Method
 from gateway.settings import Settings
 
@@ -43,6 +44,7 @@ class Examination:
 
     faults: tuple[Fault, ...]
     warnings: tuple[Fault, ...]
+    lapsed: tuple[Fault, ...]  # those of `faults` that came by the passing of time; decisions heed them themselves
     settings: Settings | None
     snapshot: Snapshot | None
 
@@ -56,6 +58,11 @@ class Subject:
     settings: Settings
     snapshot: Snapshot
     today: date
+
+    @property
+    def partners(self) -> KnownPartners:
+        """The partners, for looking up what names them."""
+        return KnownPartners(self.directory.partners, self.snapshot)
 
 
 def examine(path: Path, today: date, keys_of: Callable[[Settings], Keys | None] | None = None) -> Examination:
@@ -74,8 +81,8 @@ def examine(path: Path, today: date, keys_of: Callable[[Settings], Keys | None] 
     faults = tuple(sorted(findings.faults, key=_by_place))
     warnings = tuple(sorted(findings.warnings, key=_by_place))
     if faults:
-        return Examination(faults, warnings, None, None)
-    return Examination((), warnings, accepted(node.model, findings), accepted(directory.snapshot, findings))
+        return Examination(faults, warnings, tuple(sorted(findings.lapsed, key=_by_place)), None, None)
+    return Examination((), warnings, (), accepted(node.model, findings), accepted(directory.snapshot, findings))
 
 
 def check(settings: Settings, snapshot: Snapshot, today: date, keys: Keys | None = None) -> tuple[Fault, ...]:
@@ -127,7 +134,7 @@ def _named_files(settings: Settings | None, path: Path) -> tuple[Path, Path, Pat
 
 
 def _judge(subject: Subject, keys: Keys | None, findings: Findings) -> None:
-    check_node.judge(subject.node, subject.settings, subject.snapshot, subject.today, findings)
+    check_node.judge(subject.node, subject.settings, subject.partners, subject.today, findings)
     _judge_partners(subject, findings)
     _judge_keys(subject, keys, findings)
     _judge_register(subject, findings)
@@ -169,14 +176,15 @@ def _judge_partner_domains(
             problem = f"below `{domain}` its owner gives names to others"
             findings.warn(document, path, problem, "Make sure that the addresses at it are this partner's alone.")
     if not partner.domains:
-        problem = f"`{partner.id}` has no domain, so no recipient can be its"
+        problem = f"`{partner.id}` has no domain, so no recipient can be of it"
         findings.warn(document, (*here, "domains"), problem, 'Add its domains, as in domains = ["agency.example"].')
 
 
 def _refuse_shared_name(document: Document, path: Key, given: str, domain: str, findings: Findings) -> bool:
     """Adds a fault where strangers have names under `domain`, or it is a retired network; True then."""
     if domains.is_public_suffix(domain):
-        problem = f"`{given}` is not one organisation's: `{domain}` is a public suffix, under which many have names"
+        which = "it" if given == domain else f"`{domain}`"
+        problem = f"`{given}` is not one organisation's: {which} is a public suffix, under which many have names"
         findings.fault(document, path, problem, f"Write the agency's own domain in full: its-name.{domain}.")
         return True
     retired = domains.retired_family(domain)
@@ -204,9 +212,7 @@ def _judge_partner(subject: Subject, here: Key, partner: Partner, findings: Find
     if partner.service is not None and partner.route is not None:
         problem = f"`{partner.id}` has both a route and a service"
         findings.fault(document, (*here, "route"), problem, "Keep one: a service has its own route.")
-    _judge_code(
-        document, (*here, "default_purpose"), partner.default_purpose, policy.purposes, "purposes", findings
-    )
+    _judge_code(subject, document, (*here, "default_purpose"), partner.default_purpose, "purposes", findings)
 
 
 def _judge_country(document: Document, path: Key, country: str, findings: Findings) -> None:
@@ -216,9 +222,10 @@ def _judge_country(document: Document, path: Key, country: str, findings: Findin
 
 
 def _judge_code(
-    document: Document, path: Key, code: str, catalogue: dict[str, str], name: str, findings: Findings
+    subject: Subject, document: Document, path: Key, code: str, name: str, findings: Findings
 ) -> None:
-    if code and code not in catalogue:
+    catalogue: dict[str, str] = getattr(subject.snapshot.policy, name)
+    if code and catalogue and code not in catalogue and not subject.directory.policy.doubts(name):
         problem = f"`{code}` is not in [{name}] of policy.toml"
         findings.fault(document, path, problem, did_you_mean(code, list(catalogue)))
 
@@ -245,8 +252,15 @@ def _judge_keys(subject: Subject, keys: Keys | None, findings: Findings) -> None
             _judge_key_address(document, path, key.address, partner, findings)
             if keys is not None and Method.OPENPGP in partner.protection:
                 if key.fingerprint not in facts:
-                    facts[key.fingerprint] = keys(key.fingerprint)
+                    facts[key.fingerprint] = _look_up(keys, key.fingerprint)
                 _judge_key_facts(subject, path, key.fingerprint, facts[key.fingerprint], findings)
+
+
+def _look_up(keys: Keys, fingerprint: str) -> KeyFacts | None:
+    try:
+        return keys(fingerprint)
+    except ProtectionError as error:  # the ring cannot be read now: no key of it can be relied on
+        return KeyFacts(fingerprint, False, str(error))
 
 
 def _judge_key_address(document: Document, path: Key, address: str, partner: Partner, findings: Findings) -> None:
@@ -266,7 +280,8 @@ def _judge_key_facts(
     elif not facts.usable:
         problem = f"the key {_short(fingerprint)} cannot be used: {_clause(facts.problem)}"
         remedy = "Import a good key of the partner with `gateway keys import FILE`, and pin that."
-        findings.fault(document, where, problem, remedy)
+        lapsed = facts.expires and date.fromisoformat(facts.expires[:10]) <= subject.today
+        (findings.lapse if lapsed else findings.fault)(document, where, problem, remedy)
     elif facts.expires and date.fromisoformat(facts.expires[:10]) <= subject.today + SOON:
         problem = f"the key {_short(fingerprint)} expires on {facts.expires[:10]}"
         findings.warn(document, where, problem, "Ask the partner for the extended or the next key.")
@@ -296,12 +311,13 @@ def _routes(here: Key, partner: Partner) -> list[tuple[Key, Route]]:
 def _judge_route(subject: Subject, path: Key, route: Route, findings: Findings) -> None:
     document = subject.directory.partners
     where = (*path, "host")
+    if check_node.is_unusable_address(route.host):
+        problem = f"`{route.host}` is no address that mail can be sent to"
+        findings.fault(document, where, problem, "Write the name or address of the relay.")
+        return
     if check_node.leads_back(route.host, route.port, subject.settings):
         problem = f"the route to `{route.host}` port {route.port} leads back to this gateway itself"
         findings.fault(document, where, problem, "Write the partner's or the service's relay.")
-    elif check_node.is_unusable_address(route.host):
-        problem = f"`{route.host}` is no address that mail can be sent to"
-        findings.fault(document, where, problem, "Write the name or address of the relay.")
     elif "." not in route.host and ":" not in route.host and route.host != "localhost":
         problem = f"`{route.host}` is a name without a domain, which leads elsewhere on every network"
         findings.fault(document, where, problem, "Write the full host name of the relay.")
@@ -364,10 +380,8 @@ def _judge_entry_owner(subject: Subject, here: Key, entry: RegisterEntry, findin
         return
     partner = snapshot.partner(entry.partner)
     if partner is None:
-        problem = f"there is no partner `{entry.partner}` in partners.toml"
-        remedy = did_you_mean(entry.partner, [known.id for known in snapshot.partners])
-        findings.fault(document, (*here, "partner"), problem, remedy)
-    elif not _belongs(entry.domain, partner):
+        subject.partners.refuse_unknown(document, (*here, "partner"), "partner", entry.partner, findings)
+    elif not _belongs(entry.domain, partner) and not subject.partners.domains_doubtful(partner):
         owner = snapshot.partner_of(base)
         problem = f"`{base}` is not a domain of `{partner.id}`"
         remedy = f"Add it to domains of `{partner.id}` in partners.toml, or correct the entry."
@@ -409,7 +423,7 @@ def _judge_entry_dates(document: Document, here: Key, entry: RegisterEntry, toda
         findings.fault(document, until, problem, f"Write a date up to {_one_year_after(first)}, and renew it then.")
     if last < today:
         problem = f"`{name}` expired on {last}"
-        findings.fault(document, until, problem, "Look at the evidence again and renew the dates, or remove the entry.")
+        findings.lapse(document, until, problem, "Look at the evidence again and renew the dates, or remove the entry.")
     elif first > today:
         problem = f"`{name}` is not valid before {first}"
         findings.fault(document, (*here, "valid_from"), problem, "Correct the date, or add the entry on that day.")
@@ -448,7 +462,7 @@ def _judge_policy(subject: Subject, findings: Findings) -> None:
     document, policy = subject.directory.policy, subject.snapshot.policy
     for name, text in (("purposes", "3.5"), ("bases", "4.1"), ("conditions", "5.4")):
         catalogue: dict[str, str] = getattr(policy, name)
-        if not catalogue:
+        if not catalogue and not document.doubts(name):
             problem = f"[{name}] is empty"
             findings.fault(document, (name,), problem, f"Add the codes of clause {text} of the protocol.")
         for code, meaning in catalogue.items():
@@ -477,22 +491,21 @@ def _judge_times(document: Document, policy: Policy, findings: Findings) -> None
 def _judge_rule(
     subject: Subject, index: int, rule: PurposeRule, seen: dict[tuple[str, str], int], findings: Findings
 ) -> None:
-    document, policy, here = subject.directory.policy, subject.snapshot.policy, ("rule", index)
-    _judge_code(document, (*here, "purpose"), rule.purpose, policy.purposes, "purposes", findings)
-    _judge_code(document, (*here, "basis"), rule.basis, policy.bases, "bases", findings)
-    _judge_code(document, (*here, "condition"), rule.condition, policy.conditions, "conditions", findings)
+    document, here = subject.directory.policy, ("rule", index)
+    _judge_code(subject, document, (*here, "purpose"), rule.purpose, "purposes", findings)
+    _judge_code(subject, document, (*here, "basis"), rule.basis, "bases", findings)
+    _judge_code(subject, document, (*here, "condition"), rule.condition, "conditions", findings)
     if not rule.purpose:
         findings.fault(document, (*here, "purpose"), "the rule gives no purpose", "Write a code of [purposes].")
     if rule.partner and subject.snapshot.partner(rule.partner) is None:
-        problem = f"there is no partner `{rule.partner}` in partners.toml"
-        remedy = did_you_mean(rule.partner, [partner.id for partner in subject.snapshot.partners])
-        findings.fault(document, (*here, "partner"), problem, remedy)
+        subject.partners.refuse_unknown(document, (*here, "partner"), "partner", rule.partner, findings)
     who = (rule.sender.lower(), rule.partner)
     if who in seen:
         problem = f"there is another rule for the same sender and partner (line {seen[who]})"
         findings.fault(document, here, problem, "Keep one of the two.")
     seen.setdefault(who, document.line(here))
     domain = rule.sender.rpartition("@")[2]
-    if domain and not any(domain in client.sender_domains for client in subject.settings.clients):
+    known = any(domain in client.sender_domains for client in subject.settings.clients)
+    if domain and not known and not subject.node.doubts("clients"):
         problem = f"no client may send from `{domain}`, so the rule is never used"
         findings.warn(document, (*here, "sender"), problem, "Correct the sender, or add the domain to a client.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -24,7 +25,7 @@ from sqlalchemy.exc import ArgumentError
 from gateway.configuration import Document, Findings, Key
 from gateway.configuration_hints import did_you_mean
 from gateway.directory import domains
-from gateway.directory.model import Snapshot
+from gateway.directory.model import Partner, Snapshot
 from gateway.settings import ClientRule, Listener, Settings
 
 SEAL_KEY_BYTES = 32
@@ -34,16 +35,35 @@ _LARGEST_FILE = 1 << 20  # no certificate or key comes near; guards against a pa
 _HEX = frozenset("0123456789abcdef")
 
 
-def judge(document: Document, settings: Settings, snapshot: Snapshot, today: date, findings: Findings) -> None:
+@dataclass(frozen=True, slots=True)
+class KnownPartners:
+    """The partners, and the document that says where one of them may be other than what it seems."""
+
+    document: Document
+    snapshot: Snapshot
+
+    def refuse_unknown(self, document: Document, path: Key, noun: str, name: str, findings: Findings) -> None:
+        """Adds the fault that no partner has the id `name`, unless the ids themselves are in doubt."""
+        ids = [partner.id for partner in self.snapshot.partners]
+        in_doubt = any(len(bad) < 3 or bad[2:] == ("id",) for bad in self.document.broken)
+        if ids and not in_doubt:
+            findings.fault(document, path, f"there is no {noun} `{name}` in partners.toml", did_you_mean(name, ids))
+
+    def domains_doubtful(self, partner: Partner) -> bool:
+        """True where a domain of the partner was found broken."""
+        return self.document.doubts("partner", self.snapshot.partners.index(partner), "domains")
+
+
+def judge(document: Document, settings: Settings, partners: KnownPartners, today: date, findings: Findings) -> None:
     """Adds every fault and warning about `settings` to `findings`."""
     _judge_names(document, settings, findings)
     _judge_listeners(document, settings, findings)
-    _judge_clients(document, settings, snapshot, findings)
+    _judge_clients(document, settings, partners, findings)
     _judge_limits(document, settings, findings)
     _judge_store(document, settings, findings)
     _judge_tls(document, settings, today, findings)
     _judge_delivery(document, settings, findings)
-    if any(partner.keys for partner in snapshot.partners) and shutil.which(settings.openpgp.program) is None:
+    if any(partner.keys for partner in partners.snapshot.partners) and shutil.which(settings.openpgp.program) is None:
         problem = f"the program `{settings.openpgp.program}`, which encrypts for partners, is not found"
         findings.fault(document, ("openpgp", "program"), problem, "Install it (apt install gnupg), or write its path.")
 
@@ -123,7 +143,7 @@ def _same_socket(one: str, other: str) -> bool:
 # ---------------------------------------------------------------- clients
 
 
-def _judge_clients(document: Document, settings: Settings, snapshot: Snapshot, findings: Findings) -> None:
+def _judge_clients(document: Document, settings: Settings, partners: KnownPartners, findings: Findings) -> None:
     names: dict[str, int] = {}
     logins: dict[str, str] = {}
     certificates: dict[str, str] = {}
@@ -134,7 +154,7 @@ def _judge_clients(document: Document, settings: Settings, snapshot: Snapshot, f
             problem = f"`{client.name}` is the name of two clients (the other one is in line {names[client.name]})"
             findings.fault(document, (*here, "name"), problem, "Give each client a name of its own.")
         names.setdefault(client.name, document.line((*here, "name")))
-        _judge_agency(document, here, client, snapshot, findings)
+        _judge_agency(document, here, client, partners, findings)
         _judge_networks(document, here, client, networks, findings)
         _judge_login(document, here, client, settings, logins, findings)
         _judge_client_certificates(document, here, client, settings, certificates, findings)
@@ -143,16 +163,18 @@ def _judge_clients(document: Document, settings: Settings, snapshot: Snapshot, f
             findings.fault(document, (*here, "require_tls"), problem, 'Give a listener tls = "starttls".')
 
 
-def _judge_agency(document: Document, here: Key, client: ClientRule, snapshot: Snapshot, findings: Findings) -> None:
-    agency = snapshot.partner(client.agency)
+def _judge_agency(
+    document: Document, here: Key, client: ClientRule, partners: KnownPartners, findings: Findings
+) -> None:
+    agency = partners.snapshot.partner(client.agency)
     if agency is None:
-        problem = f"there is no agency `{client.agency}` in partners.toml"
-        remedy = did_you_mean(client.agency, [partner.id for partner in snapshot.partners])
-        findings.fault(document, (*here, "agency"), problem, remedy)
+        partners.refuse_unknown(document, (*here, "agency"), "agency", client.agency, findings)
+        return
+    if partners.domains_doubtful(agency):
         return
     for place, domain in enumerate(client.sender_domains):
         if domain not in agency.domains:
-            owner = snapshot.partner_of(domain)
+            owner = partners.snapshot.partner_of(domain)
             whose = f" but of `{owner.id}`" if owner is not None else ""
             problem = f"`{domain}` is not a domain of `{agency.id}`{whose}"
             remedy = "Remove it: a client sends for its own agency only."
@@ -335,7 +357,7 @@ def _judge_certificate(
     now = datetime(today.year, today.month, today.day, tzinfo=UTC)
     last = certificate.not_valid_after_utc
     if last < now:
-        findings.fault(document, where, f"the certificate expired on {last.date()}", "Renew it.")
+        findings.lapse(document, where, f"the certificate expired on {last.date()}", "Renew it.")
     elif last - now <= _SOON:
         findings.warn(document, where, f"the certificate expires on {last.date()}", "Renew it.")
     if certificate.not_valid_before_utc >= now + timedelta(days=1):
@@ -347,6 +369,8 @@ def _judge_certificate(
         listed: list[str] = []
     else:
         listed = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    if document.doubts("hostname"):
+        return
     if hostname not in listed and f"*.{hostname.partition('.')[2]}" not in listed:
         problem = f"the certificate does not carry the name `{hostname}`"
         findings.warn(document, where, problem, "Agencies that verify it will not send: get one for that name.")
@@ -369,7 +393,6 @@ def _public_key(document: Document, path: Path, findings: Findings) -> bytes | N
     content = _read(document, where, path, "Put the PEM file there, or correct the path.", findings)
     if content is None:
         return None
-    _judge_privacy(document, where, path, "private key", findings)
     try:
         key = load_pem_private_key(content, password=None)
     except TypeError:
@@ -379,6 +402,7 @@ def _public_key(document: Document, path: Path, findings: Findings) -> bytes | N
         problem = f"`{path}` holds no private key in PEM form"
         findings.fault(document, where, problem, "It must begin with -----BEGIN PRIVATE KEY-----.")
     else:
+        _judge_privacy(document, where, path, "private key", findings)
         return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return None
 
@@ -389,7 +413,7 @@ def _read(document: Document, where: Key, path: Path, remedy: str, findings: Fin
         return None
     try:
         if path.exists() and not path.is_file():
-            findings.fault(document, where, f"`{path}` is not a file", remedy)
+            findings.fault(document, where, f"`{path}` is not a file", "Write the path of the file itself.")
             return None
         with path.open("rb") as file:
             return file.read(_LARGEST_FILE)

@@ -34,7 +34,7 @@ FINDINGS: dict[str, str] = {
     "duplicate-header": "A header field that may stand once is present more than once.",
     # text
     "charset-unknown": "The character set of a text is not known, so the text was not searched.",
-    "charset-odd": "The text is in a character set in which ASCII text can be hidden; it was read in more than one way.",
+    "charset-odd": "The text's character set can hide other text; it was read in more than one way.",
     "text-too-long": "There is more text than is searched for identifiers; the rest counts as holding some.",
     "encoded-in-text": "A text holds a file in encoded form (uuencode, yEnc, BinHex or a data: address).",
     "password-in-clear": "The visible text appears to give a password.",

@@ -12,16 +12,16 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from stdnum.gb import nhs, upn, utr
 
 from gateway.model import Counts
 
 _NEAR = 60  # characters to either side in which a word gives a number its meaning
-_BEFORE, _AFTER = 32, 32  # a window around each group of digits, wider than any identifier
 
 _DIGITS = re.compile(r"[0-9]+")
-_TEN = re.compile(r"(?<![0-9])(?<![0-9][ .-])[0-9]{3}([ .-]?)[0-9]{3}([ .-]?)[0-9]{4}(?![0-9])(?![ .-][0-9])")
+_TEN = re.compile(r"(?<![0-9])[0-9]{3}[ .-]?[0-9]{3}[ .-]?[0-9]{4}(?![0-9])")
 _UTR = re.compile(r"(?<![0-9A-Za-z])[Kk]?[0-9]{5} ?[0-9]{5}[Kk]?(?![0-9A-Za-z])")
 _NINO = re.compile(
     r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]"
@@ -38,7 +38,7 @@ _POSTCODE = re.compile(
     r" {0,2}[0-9][ABD-HJLNP-UW-Z]{2})(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
-_PHONE = re.compile(r"(?<![0-9A-Za-z./-])(?:\+44|0044|\(?0)[0-9 ()\-.]{7,18}[0-9](?![0-9])")
+_PHONE = re.compile(r"(?<![0-9A-Za-z./-])(?:(?:\+44|0044)(?: ?\(0\))?|\(?0)(?:[ ().-]{0,2}[0-9]){9,10}(?![0-9])")
 _NUMERIC_DATE = re.compile(
     r"(?<![0-9])(?:(?P<day>[0-9]{1,2})[/. -](?P<month>[0-9]{1,2})[/. -](?P<year>[0-9]{4}|[0-9]{2})"
     r"|(?P<year2>[0-9]{4})[-/.](?P<month2>[0-9]{1,2})[-/.](?P<day2>[0-9]{1,2}))(?![0-9])"
@@ -54,6 +54,7 @@ _HEALTH = re.compile(r"\b(?:nhs|chi|h&c|hcn|health (?:and|&) care|patient|hospit
 _TAX = re.compile(r"\b(?:utr|unique tax|tax ?payer|tax ref|self[ -]assessment)", re.IGNORECASE)
 _BIRTH = re.compile(r"\b(?:d\.? ?o\.? ?b\b|born\b|birth)", re.IGNORECASE)
 _PROBATION = re.compile(r"\b(?:crn|n?delius|probation|case reference)\b", re.IGNORECASE)
+_NINO_LAST = frozenset("ABCDabcd")
 _LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&'*+/=?^_`{|}~-")
 _PNC_LETTERS = "ZABCDEFGHJKLMNPQRTUVWXY"
 _DASHES = dict.fromkeys(range(0x2010, 0x2016), "-") | {0x2212: "-", 0x00AD: None, 0x034F: None}
@@ -85,57 +86,94 @@ def count_in_name(text: str) -> Counts:
 
 def count(text: str, known_addresses: frozenset[str] = frozenset()) -> Counts:
     """The identifiers in `text`. E-mail addresses in `known_addresses` (lower case) are not counted."""
-    text = normalise(text)
+    text = " ".join(normalise(text).split())
     found: Counter[str] = Counter()
     if "@" in text:
         found["email"] = sum(1 for address in set(_addresses(text)) if address not in known_addresses)
+    lower = text.lower()
+    words = _Words(
+        "crn" in lower or "delius" in lower or "probation" in lower or "case ref" in lower,
+        "tax" in lower or "utr" in lower or "assessment" in lower,
+    )
     tens: list[tuple[int, int, str]] = []
-    for start, end in _windows(text):
-        _in_window(text, start, end, found, tens)
+    first = last = digits = 0  # a stretch of groups of digits with little between them
+    for match in _DIGITS.finditer(text):
+        start, end = match.span()
+        if digits and start - last <= 3 and not text[last:start].strip(" -.()"):
+            last, digits = end, digits + end - start
+        else:
+            if digits >= 10:
+                _long_numbers(text, first, last, words, found, tens)
+            first, last, digits = start, end, end - start
+        _around(text, start, end, words, found)
+    if digits >= 10:
+        _long_numbers(text, first, last, words, found, tens)
+    if "birth" in lower or "born" in lower or "dob" in lower or "d.o" in lower or "d o b" in lower:
+        _births(text, found)
     _ten_digit_numbers(text, tens, found)
     return tuple(sorted((kind, number) for kind, number in found.items() if number))
 
 
-def _windows(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of text around groups of digits; spans that touch are joined."""
-    start = end = -1
-    for match in _DIGITS.finditer(text):
-        first, last = match.span()
-        if start >= 0 and first - _BEFORE <= end:
-            end = last + _AFTER
-            continue
-        if start >= 0:
-            yield start, min(end, len(text))
-        start, end = max(0, first - _BEFORE), last + _AFTER
-    if start >= 0:
-        yield start, min(end, len(text))
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Whether the text has words at all without which a type is not looked for."""
+
+    probation: bool
+    tax: bool
 
 
-def _in_window(text: str, start: int, end: int, found: Counter[str], tens: list[tuple[int, int, str]]) -> None:
-    """Counts what is in one window. Lookarounds see past its edges; no identifier crosses them."""
-    for kind, pattern in (("nino", _NINO), ("prison-number", _PRISON), ("postcode", _POSTCODE)):
-        for _ in pattern.finditer(text, start, end):
-            found[kind] += 1
-    for match in _UPN.finditer(text, start, end):
-        number = match[0].upper()
-        found["upn"] += number[0] == upn.calc_check_digit(number[1:])
-    if text.find("/", start, end) >= 0:
-        for match in _PNC.finditer(text, start, end):
-            found["pnc"] += match[3].upper() == _police_letter(match[1][-2:], match[2].rjust(7, "0"))
-        for match in _CRO.finditer(text, start, end):
-            found["cro"] += match[3].upper() == _police_letter(match[2], match[1].rjust(6, "0"))
-    for match in _CRN.finditer(text, start, end):
-        found["crn"] += _near(text, match, _PROBATION)
+def _around(text: str, start: int, end: int, words: _Words, found: Counter[str]) -> None:
+    """Counts identifiers of letters and digits whose last group of digits is text[start:end]."""
+    size = end - start
+    before, after = text[start - 1 : start], text[end : end + 1]
+    if after.isalpha():
+        if text[end + 1 : end + 2].isalpha():
+            found["postcode"] += _POSTCODE.search(text, max(0, start - 8), end + 4) is not None
+            if size == 4 and before.isupper():
+                found["prison-number"] += _PRISON.search(text, start - 1, end + 4) is not None
+        elif before == "/":
+            _police_numbers(text, max(0, start - 8), end + 3, found)
+    if size in (2, 6) and text[end : end + 2].lstrip(" -")[:1] in _NINO_LAST:
+        found["nino"] += _NINO.search(text, max(0, start - 12), end + 4) is not None
+    if size in (11, 12) and before.isalpha():
+        for match in _UPN.finditer(text, start - 1, end + 3):
+            number = match[0].upper()
+            found["upn"] += number[0] == upn.calc_check_digit(number[1:])
+    if size == 6 and words.probation and before.isalpha():
+        for match in _CRN.finditer(text, start - 1, end + 2):
+            found["crn"] += _near(text, match, _PROBATION)
+
+
+def _long_numbers(
+    text: str, start: int, end: int, words: _Words, found: Counter[str], tens: list[tuple[int, int, str]]
+) -> None:
+    """Numbers of ten digits and more in a stretch of groups of digits."""
+    start, end = max(0, start - 2), end + 2
     for match in _PHONE.finditer(text, start, end):
         found["phone"] += _is_phone(match[0])
-    for pattern in (_NUMERIC_DATE, _WORD_DATE):
-        for match in pattern.finditer(text, start, end):
-            found["date-of-birth"] += _plausible(match) and _near(text, match, _BIRTH)
     for match in _TEN.finditer(text, start, end):
         tens.append((match.start(), match.end(), match[0]))
-    for match in _UTR.finditer(text, start, end):
-        if _near(text, match, _TAX):
-            found["utr"] += utr.is_valid(match[0].strip("Kk"))
+    if words.tax:
+        for match in _UTR.finditer(text, start, end):
+            if _near(text, match, _TAX):
+                found["utr"] += utr.is_valid(match[0].strip("Kk"))
+
+
+def _births(text: str, found: Counter[str]) -> None:
+    """Dates that stand near a word of birth."""
+    counted: set[int] = set()
+    for word in _BIRTH.finditer(text):
+        start, end = max(0, word.start() - _NEAR), word.end() + _NEAR
+        for pattern in (_NUMERIC_DATE, _WORD_DATE):
+            counted.update(match.start() for match in pattern.finditer(text, start, end) if _plausible(match))
+    found["date-of-birth"] += len(counted)
+
+
+def _police_numbers(text: str, start: int, end: int, found: Counter[str]) -> None:
+    for match in _PNC.finditer(text, start, end):
+        found["pnc"] += match[3].upper() == _police_letter(match[1][-2:], match[2].rjust(7, "0"))
+    for match in _CRO.finditer(text, start, end):
+        found["cro"] += match[3].upper() == _police_letter(match[2], match[1].rjust(6, "0"))
 
 
 def _ten_digit_numbers(text: str, tens: list[tuple[int, int, str]], found: Counter[str]) -> None:

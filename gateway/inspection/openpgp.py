@@ -375,13 +375,14 @@ def _dearmour(block: bytes) -> tuple[bytes | None, bytes]:
     return data, comment if not odd else comment + b" " * _ARMOUR_HEADER_MOST
 
 
-def outside(text: bytes, blocks: list[Armour]) -> bytes:
-    """The text that stands outside the blocks, and the header text inside them."""
+def clear_text(text: bytes, context: Context) -> bytes:
+    """What of a text is readable: all but the encrypted blocks, and the header text inside those."""
     pieces: list[bytes] = []
     at = 0
-    for block in blocks:
-        pieces.append(text[at : block.start])
-        pieces.append(block.comment)
+    for block in armours(text)[0]:
+        if _judge_block(block, context).strength is Strength.NONE:
+            continue
+        pieces += [text[at : block.start], block.comment]
         at = block.end
     pieces.append(text[at:])
     return b"\n".join(pieces)

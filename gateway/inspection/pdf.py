@@ -63,8 +63,8 @@ def judge(data: bytes, context: Context) -> PartFacts:
     """The verdict on a PDF that fills `data`."""
     size = len(data)
     if b"/Encrypt" not in data or _ENCRYPT.search(data) is None:
-        wrapper = b"/EncryptedPayload" in data
-        return PartFacts(KIND, scheme="PDF, not encrypted", findings=("encrypted-payload",) if wrapper else (), size=size)
+        wraps = ("encrypted-payload",) if b"/EncryptedPayload" in data else ()
+        return PartFacts(KIND, scheme="PDF, not encrypted", findings=wraps, size=size)
     if size > context.limits.pdf:
         return PartFacts(KIND, findings=("not-examined",), size=size)
     scheme, strength, findings = _encryption(data, context)

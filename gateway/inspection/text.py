@@ -107,7 +107,7 @@ def _with_nuls(data: bytes) -> tuple[list[str], str]:
 
 
 def from_html(source: str) -> tuple[str, str]:
-    """(the text that a reader may see, everything inside tags and comments). Crude: shows too much, never too little."""
+    """(the text that a reader may see, what is inside tags and comments). Shows too much rather than too little."""
     inside = "\n".join(tag[1:-1] for tag in _TAG.findall(source) if " " in tag or "!" in tag)
     shown, hidden = _without_styles(source)
     shown = _TAG.sub("", _BLOCK.sub("\n", shown))
@@ -145,7 +145,8 @@ def gives_password(text: str) -> bool:
     lower = text.lower()
     if not any(word in lower for word in ("pass", "pwd", "pin", "code", "key")):
         return False
-    return any(pattern.search(text) for pattern in (_GIVEN, _BESIDE, _BEFORE))
+    flat = " ".join(text.split())
+    return any(pattern.search(flat) for pattern in (_GIVEN, _BESIDE, _BEFORE))
 
 
 _UUENCODE = re.compile(r"(?:\A|(?<=\n))begin(?:-base64)? [0-7]{3,4} \S")

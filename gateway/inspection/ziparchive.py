@@ -111,9 +111,7 @@ def _sum_up(data: bytes, parts: list[PartFacts], archive: _Archive, identifiers:
         return PartFacts(
             KIND, Strength.NONE, scheme or "ZIP, not encrypted", state, findings, shown, identifiers, len(data)
         )
-    return PartFacts(
-        KIND, weakest.strength, weakest.scheme, Encrypted.YES, findings, shown, identifiers, len(data)
-    )
+    return PartFacts(KIND, weakest.strength, weakest.scheme, Encrypted.YES, findings, shown, identifiers, len(data))
 
 
 def _names(archive: _Archive) -> Counts:
@@ -127,9 +125,7 @@ def _names(archive: _Archive) -> Counts:
 # ---------------------------------------------------------------- members
 
 
-def _judge_member(
-    data: bytes, member: Member, span: tuple[int, int], archive: _Archive, context: Context
-) -> PartFacts:
+def _judge_member(data: bytes, member: Member, span: tuple[int, int], archive: _Archive, context: Context) -> PartFacts:
     if not context.budget.take_part():
         archive.find("too-many-parts")
         return PartFacts("unknown", findings=("not-examined",), size=member.size)
@@ -175,9 +171,7 @@ def _cipher(member: Member) -> tuple[Strength, str, str]:
     return Strength.ACCEPTABLE, scheme, ""
 
 
-def _judge_clear(
-    data: bytes, member: Member, span: tuple[int, int], archive: _Archive, context: Context
-) -> PartFacts:
+def _judge_clear(data: bytes, member: Member, span: tuple[int, int], archive: _Archive, context: Context) -> PartFacts:
     """A member that is not encrypted by the archive: what it holds may itself be encrypted."""
     if member.method not in (0, 8):
         return PartFacts("unknown", findings=("clear-text",), size=member.size)
@@ -276,7 +270,7 @@ def _read_central(data: bytes, at: int, end: int, total: int, archive: _Archive)
 
 def _zip64(extra: bytes, packed: int, size: int, offset: int) -> tuple[int, int, int]:
     """The sizes and offset with those taken from extra field 0x0001 that the entry leaves out (APPNOTE 4.5.3)."""
-    values = [size, packed, offset]
+    values: list[int] = [size, packed, offset]
     if 0xFFFFFFFF not in values:
         return packed, size, offset
     wide = dict(_extras(extra)).get(1, b"")
@@ -337,7 +331,7 @@ def _read_local(data: bytes, member: Member, archive: _Archive) -> int:
     at = member.offset + _LOCAL.size
     name = data[at : at + name_length]
     extra = data[at + name_length : at + name_length + extra_length]
-    start = at + name_length + extra_length
+    start: int = at + name_length + extra_length
     described = bool(flags & _DESCRIPTOR)
     if 0xFFFFFFFF in (packed, size):
         packed, size, _ = _zip64(extra, packed, size, 0)
@@ -357,7 +351,7 @@ def _after_descriptor(data: bytes, member: Member, end: int, following: int) -> 
     if not member.flags & _DESCRIPTOR:
         return end
     for layout in ("<4sLLL", "<4sLQQ", "<LLL", "<LQQ"):
-        size = struct.calcsize(layout)
+        size: int = struct.calcsize(layout)
         if end + size != following:
             continue
         fields = struct.unpack_from(layout, data, end)
@@ -365,6 +359,6 @@ def _after_descriptor(data: bytes, member: Member, end: int, following: int) -> 
             if fields[0] != b"PK\x07\x08":
                 continue
             fields = fields[1:]
-        if fields[1:] == (member.packed, member.size):
+        if tuple(fields[1:]) == (member.packed, member.size):
             return end + size
     return end

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP
 
@@ -314,7 +314,7 @@ class Session(SMTP):
         self._reset_timeout()
         if blocks.bare_line_end:
             # What follows may be a smuggled transaction: nothing more is read from this connection.
-            await self._say("550 5.6.0 Only CRLF ends a line: the message holds a bare CR or LF and was refused")
+            await self._refuse("550 5.6.0 Only CRLF ends a line: the message holds a bare CR or LF and was refused")
             raise Closed
         self._put_back(left)
         if blocks.too_large:
@@ -375,9 +375,9 @@ class Session(SMTP):
             raise CommandError("501 5.5.4 STARTTLS takes no argument")
         if self._listener.tls != "starttls" or context is None or self._ssl_object() is not None:
             raise CommandError("503 5.5.1 STARTTLS is not available now")
-        transport = self.transport
-        if not isinstance(transport, asyncio.Transport):
+        if self.transport is None:
             raise Closed
+        transport = cast(asyncio.Transport, self.transport)
         transport.pause_reading()
         if self._reader._buffer:  # type: ignore[attr-defined]
             await self._say("554 5.5.0 Nothing may follow STARTTLS before the handshake")

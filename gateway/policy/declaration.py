@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from gateway.tag import remove
 
 _TAG = re.compile(rb"\[[ \t\r\n]{0,9}purpose[ \t\r\n]{0,9}:[^\[\]]{0,240}\]", re.IGNORECASE)
-_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z-]{1,20})?\?([bq])\?([^?\s]{0,900})\?=", re.IGNORECASE)
+_WORD = re.compile(r"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z-]{1,20})?\?([bq])\?([^?]*)\?=", re.IGNORECASE)
 _NEWLINES = re.compile(r"\r?\n")
 _WHITE = b" \t\r\n"
 _DECODABLE = 8192  # octets; some codecs take time that grows with the square of the length

@@ -19,6 +19,7 @@ _LIMBS = {
     Limb.SECURE_DOMAINS: "secure e-mail domains",
     Limb.ENCRYPTED_SERVICE: "an encrypted e-mail service",
 }
+_KEYLESS = frozenset({"no-key", "no-usable-key", "protection-failed"})
 _METHODS = {Method.OPENPGP: "OpenPGP"}
 _WOULD = {Verdict.HOLD: "held", Verdict.REFUSE: "refused", Verdict.PROTECT: "encrypted", Verdict.ALLOW: "sent"}
 
@@ -29,8 +30,9 @@ def for_sender(decision: Decision) -> str:
         would = _WOULD[decision.verdict]
         return f"Sent unchanged, as the gateway only observes this agency; else it would be {would} (clause 5.3.4)."
     if decision.verdict is Verdict.ALLOW:
-        way = _LIMBS[decision.limb] if decision.limb is not None else "no limb"
-        return f"Sent: {way} meets clause 5.3.4 and nothing more needs doing."
+        if decision.limb is None:  # a person's decision against the policy, or a notification of the gateway's own
+            return "Sent: it was released outside the ways of clause 5.3.4, as the record says; nothing needs doing."
+        return f"Sent: {_LIMBS[decision.limb]} meets clause 5.3.4 and nothing more needs doing."
     if decision.verdict is Verdict.PROTECT:
         method = _METHODS[decision.method] if decision.method is not None else "no method"
         return f"Sent: the gateway encrypts it for the recipient with {method}, which meets clause 5.3.4."
@@ -65,7 +67,7 @@ def for_auditor(decision: Decision) -> str:
 def status(decision: Decision) -> str:
     """The enhanced code of a refusal (RFC 3463 section 3.8): 5.7.1, 5.7.5 no usable key, 5.7.6 weak algorithm."""
     code = guidance(closest(decision.reasons)).status
-    if code == _DEFAULT_STATUS and any(reason.code in ("no-key", "no-usable-key") for reason in decision.reasons):
+    if code == _DEFAULT_STATUS and any(reason.code in _KEYLESS for reason in decision.reasons):
         return NO_KEY_STATUS
     return code
 
@@ -104,7 +106,8 @@ def _clause(decision: Decision) -> str:
 
 
 def _deciding_text(decision: Decision) -> str:
-    own = [reason for reason in decision.reasons if reason.step == decision.step and reason.code != "observed"]
+    told = [reason for reason in decision.reasons if reason.code != "observed"]
+    own = [reason for reason in told if reason.step == decision.step] or told
     return _lower_first(own[-1].text.rstrip(".")) if own else "no reason recorded"
 
 

@@ -1,9 +1,10 @@
 """The gateway's own key ring: which OpenPGP keys it holds and whether each can be used now.
 
 Guarantees: holds public keys only; what it says about a key is read from the gpg program's listing and kept until
-the ring changes on disk or a minute has passed; expiry is judged at the moment asked for, not when read. Usable from
-several threads at once. Failures: `StartupError` for an unusable home folder, `ProtectionUnavailableError` where
-the ring cannot be read, `ProtectionRefusedError` for an import or a fingerprint that cannot be taken.
+the ring changes on disk or a minute has passed (longer only while the unchanged ring cannot be listed); expiry is
+judged at the moment asked for, not when read. Usable from several threads at once.
+Failures: `StartupError` for an unusable home folder, `ProtectionUnavailableError` where the ring cannot be read,
+`ProtectionRefusedError` for an import or a fingerprint that cannot be taken.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import stat
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ RETRY_SECONDS = 5.0  # after a listing that failed; until then the failure is re
 LEAST_BITS = 2048  # of an RSA or ElGamal key; anything shorter counts as weak
 
 _RSA_OR_ELGAMAL = frozenset({"1", "2", "3", "16", "20"})
-_RING_FILES = ("pubring.kbx", "pubring.gpg")
+_DISK_FAULTS = ("No space left", "error writing", "Read-only file system", "Permission denied", "can't allocate lock")
+_RING_FILE = "pubring.kbx"
 
-Signature = tuple[tuple[int, int, int], ...]
+Signature = tuple[int, int, int]  # time of change in ns, size, inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class _Reading:
     read_at: float
     keys: Mapping[str, RingKey]
     facts: dict[str, tuple[float, float, KeyFacts]]  # fingerprint -> valid from, valid before, facts
+    gpg: Gpg  # on a copy of the ring as it was then
 
 
 class Keyring:
@@ -136,7 +139,7 @@ class Keyring:
 
     def __init__(self, gpg: Gpg, home: Path) -> None:
         self._gpg = gpg
-        self._files = tuple(home / name for name in _RING_FILES)
+        self._file = home / _RING_FILE
         self._lock = threading.Lock()
         self._reading: _Reading | None = None
         self._failed_at = float("-inf")
@@ -157,16 +160,22 @@ class Keyring:
         reading.facts[fingerprint] = (moment, key.next_change(moment) if key else float("inf"), facts)
         return facts
 
-    def encryption_ids(self, fingerprint: str, now: datetime) -> frozenset[str]:
-        """The ids of the parts that a message to this key may be encrypted to.
+    def for_encryption(self, fingerprints: tuple[str, ...], now: datetime) -> tuple[Gpg, tuple[frozenset[str], ...]]:
+        """The program on the ring as it is now, and for each key the ids of its parts that may be encrypted to.
 
-        Raises `ProtectionRefusedError` where the key cannot be used.
+        Raises `ProtectionRefusedError` where a key cannot be used, `ProtectionUnavailableError` where the ring cannot
+        be read.
         """
-        key = self._current().keys.get(fingerprint)
-        problem = _facts(fingerprint, key, now.timestamp()).problem
-        if key is None or problem:
-            raise ProtectionRefusedError(f"Key {fingerprint} cannot be used: {problem}")
-        return frozenset(part.key_id for part in key.usable_parts(now.timestamp()))
+        reading = self._current()
+        moment = now.timestamp()
+        allowed: list[frozenset[str]] = []
+        for fingerprint in fingerprints:
+            key = reading.keys.get(fingerprint)
+            problem = _facts(fingerprint, key, moment).problem
+            if key is None or problem:
+                raise ProtectionRefusedError(f"Key {fingerprint} cannot be used: {problem}")
+            allowed.append(frozenset(part.key_id for part in key.usable_parts(moment)))
+        return reading.gpg, tuple(allowed)
 
     def list(self) -> tuple[RingKey, ...]:
         """Every key of the ring, as it is on disk now, sorted by fingerprint."""
@@ -179,19 +188,20 @@ class Keyring:
         Raises `ProtectionRefusedError`, with the ring unchanged, where there is a secret key or no key at all.
         """
         self._refuse_secret_keys(data)
+        before = self._current(fresh=True).keys
         result = self._gpg.import_keys(data, extra_args=["--import-options", "import-minimal"])
-        changed: dict[str, bool] = {}
+        keys = self._current(fresh=True).keys
+        # A revocation is imported without a word about its key in the status lines.
+        changed = {fingerprint: True for fingerprint, key in keys.items() if before.get(fingerprint) != key}
         for entry in result.results:
             fingerprint = entry.get("fingerprint") or ""
-            changed[fingerprint] = changed.get(fingerprint, False) or entry.get("ok") != "0"
+            changed[fingerprint] = changed.get(fingerprint, False) or entry.get("ok") not in ("0", None)
+        if changed.keys() - keys.keys():
+            raise ProtectionUnavailableError("The key ring could not be written: check its disk.")
+        if not changed and (result.returncode < 0 or any(word in result.stderr for word in _DISK_FAULTS)):
+            raise ProtectionUnavailableError("The key ring could not be written: check its disk.")
         if not changed:
-            if result.returncode < 0 or "No space left" in result.stderr or "write error" in result.stderr:
-                raise ProtectionUnavailableError("The key ring could not be written: check its disk.")
             raise ProtectionRefusedError("There is no OpenPGP public key that can be imported in it.")
-        keys = self._current(fresh=True).keys
-        missing = [fingerprint for fingerprint in changed if fingerprint not in keys]
-        if missing:
-            raise ProtectionUnavailableError("The key ring does not hold what was imported: check its disk.")
         now = time.time()
         return tuple(
             ImportedKey(fingerprint, keys[fingerprint].user_ids, _facts(fingerprint, keys[fingerprint], now), new)
@@ -228,8 +238,11 @@ class Keyring:
             try:
                 self._reading = reading = self._read()
             except ProtectionUnavailableError:
-                self._failed_at = time.monotonic()
-                raise
+                if reading is None or fresh or self._signature() != reading.signature:
+                    self._failed_at = time.monotonic()
+                    raise
+                # Only old, not changed: what was read still holds, on a full disk for one.
+                self._reading = reading = replace(reading, read_at=time.monotonic())
             self._failed_at = float("-inf")
             return reading
 
@@ -237,25 +250,52 @@ class Keyring:
         return time.monotonic() - reading.read_at < REFRESH_SECONDS and self._signature() == reading.signature
 
     def _signature(self) -> Signature:
-        found: list[tuple[int, int, int]] = []
-        for path in self._files:
-            try:
-                state = path.stat()
-            except FileNotFoundError:
-                continue
-            except OSError:
-                raise ProtectionUnavailableError("The key ring could not be read: check its folder.") from None
-            found.append((state.st_mtime_ns, state.st_size, state.st_ino))
-        return tuple(found)
+        try:
+            state = self._file.stat()
+        except FileNotFoundError:
+            return (0, 0, 0)
+        except OSError:
+            raise ProtectionUnavailableError("The key ring could not be read: check its folder.") from None
+        return (state.st_mtime_ns, state.st_size, state.st_ino)
 
     def _read(self) -> _Reading:
-        # The signature is taken first: a change during the listing makes this reading stale, never newer than it is.
+        # The signature is taken first: a change right behind it makes this reading stale, never newer than it is.
         signature = self._signature()
-        listing = self._gpg.list_keys()
+        ring = self._ring()
+        if not ring:
+            return _Reading(signature, time.monotonic(), {}, {}, self._gpg)
+        gpg = self._gpg.on_copy(ring)
+        listing = gpg.list_keys()
         if listing.returncode != 0:
             raise ProtectionUnavailableError("The key ring could not be read: run 'gateway keys list'.")
         keys = {key.fingerprint: key for key in map(_ring_key, listing) if key.fingerprint}
-        return _Reading(signature, time.monotonic(), keys, {})
+        return _Reading(signature, time.monotonic(), keys, {}, gpg)
+
+    def _ring(self) -> bytes:
+        try:
+            ring = self._file.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError:
+            raise ProtectionUnavailableError("The key ring could not be read: check its folder.") from None
+        if not _is_whole(ring):
+            raise ProtectionUnavailableError(
+                f"The key ring {self._file} is damaged: restore it or import its keys anew."
+            )
+        return ring
+
+
+def _is_whole(ring: bytes) -> bool:
+    """True for a keybox file whose blobs fill it exactly; gpg lists a damaged one as empty."""
+    if ring[8:12] != b"KBXf":
+        return not ring
+    position = 0
+    while position < len(ring):
+        size = int.from_bytes(ring[position : position + 4], "big")
+        if size < 5:
+            return False
+        position += size
+    return position == len(ring)
 
 
 def prepare_home(home: Path) -> None:

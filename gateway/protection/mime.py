@@ -35,6 +35,7 @@ _VERBATIM = frozenset(
     }
 )
 _IDENTIFIERS = frozenset({b"message-id", b"in-reply-to", b"references"})
+_AUTOMATIC = frozenset({b"no", b"auto-generated", b"auto-replied", b"auto-notified"})  # RFC 3834, RFC 5436
 _NEVER = frozenset({b"bcc", b"resent-bcc"})
 
 # A body of these types is a layer of protection of its own. RFC 9788 looks for hp= below such layers, where nothing
@@ -43,7 +44,7 @@ _LAYERS = frozenset(
     {b"multipart/signed", b"multipart/encrypted", b"application/pkcs7-mime", b"application/x-pkcs7-mime"}
 )
 
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_FIELD = re.compile(rb"([!-9;-~]+):")  # the obsolete white space before the colon is read in different ways
 _TOKEN = rb"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"  # RFC 2045 section 5.1
 _MEDIA_TYPE = re.compile(rb"[ \t\r\n]*(" + _TOKEN + rb"/" + _TOKEN + rb")(?=[ \t\r\n]*(?:;|\Z))")
 _PROTECTED = re.compile(rb"[;\s]hp(?:-legacy-display)?[*\s]*[0-9*]*\s*=", re.IGNORECASE)
@@ -51,7 +52,6 @@ _IDENTIFIER = re.compile(rb"<[^<>\s]+>")
 _DATE = re.compile(
     rb"(?:[A-Za-z]{3},?\s+)?\d{1,2}\s+[A-Za-z]{3}\s+\d{2,4}\s+\d{1,2}:\d{2}(?::\d{2})?(?:\s+(?:[+-]\d{4}|[A-Z]{1,5}))?"
 )
-_KEYWORD = re.compile(rb"[A-Za-z][A-Za-z-]{0,30}\Z")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -274,7 +274,7 @@ def _visible(item: _Field) -> bytes:
     """The field as it may be seen on the way, b"" where it may not be seen at all."""
     if item.name in _TRACE or item.name in _VERBATIM:
         return item.raw
-    name = item.raw.partition(b":")[0].rstrip()
+    name = item.raw.partition(b":")[0]
     if item.name == b"subject":
         return name + b": " + OUTER_SUBJECT + b"\r\n"
     if item.name in _IDENTIFIERS:
@@ -284,7 +284,7 @@ def _visible(item: _Field) -> bytes:
         return name + b": " + b" ".join(match[0].split()) + b"\r\n" if match else b""
     if item.name == b"auto-submitted":
         keyword = item.value.partition(b";")[0].strip()
-        return name + b": " + keyword + b"\r\n" if _KEYWORD.match(keyword) else b""
+        return name + b": " + keyword + b"\r\n" if keyword.lower() in _AUTOMATIC else b""
     return b""
 
 

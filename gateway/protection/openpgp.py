@@ -49,31 +49,30 @@ class OpenPgp:
         """
         if not keys:
             raise ProtectionRefusedError("There is no key to encrypt to.")
-        now = datetime.now(UTC)
-        allowed = [self.keyring.encryption_ids(fingerprint, now) for fingerprint in dict.fromkeys(keys)]
+        wanted = tuple(dict.fromkeys(keys))
+        gpg, allowed = self.keyring.for_encryption(wanted, datetime.now(UTC))
         draft = mime.draft(content)
-        armour = self._encrypt(draft.inner, tuple(dict.fromkeys(keys)))
+        armour = _encrypted(gpg, draft.inner, wanted)
         _check_recipients(packets.recipients_of(armour), allowed)
         return mime.assemble(draft.outer, armour)
 
-    def _encrypt(self, data: bytes, keys: tuple[str, ...]) -> bytes:
-        result: EncryptResult = self._gpg.encrypt(data, list(keys), armor=True)
-        if result.rejected:
-            # Refused for good only where the ring, read again if it has changed, says so too.
-            now = datetime.now(UTC)
-            for fingerprint in keys:
-                self.keyring.encryption_ids(fingerprint, now)
-            raise ProtectionUnavailableError("The gpg program refused a key that its own ring lists as usable.")
-        if result.returncode != 0:
-            ended = f"status {result.returncode}" if result.returncode > 0 else f"signal {-result.returncode}"
-            raise ProtectionUnavailableError(f"The gpg program ended with {ended}.")
-        if result.keywords.count("END_ENCRYPTION") != 1 or "FAILURE" in result.keywords:
-            raise ProtectionRefusedError("The gpg program did not report a finished encryption.")
-        armour: bytes = result.data
-        return armour
+
+def _encrypted(gpg: Gpg, data: bytes, keys: tuple[str, ...]) -> bytes:
+    """What the program returned, where it says that it has encrypted."""
+    result: EncryptResult = gpg.encrypt(data, list(keys), armor=True)
+    if result.rejected:
+        # The listing says that the key is usable: the two disagree, and a later attempt will read the ring anew.
+        raise ProtectionUnavailableError("The gpg program refused a key that the key ring lists as usable.")
+    if result.returncode != 0:
+        ended = f"status {result.returncode}" if result.returncode > 0 else f"signal {-result.returncode}"
+        raise ProtectionUnavailableError(f"The gpg program ended with {ended}.")
+    if result.keywords.count("END_ENCRYPTION") != 1 or "FAILURE" in result.keywords:
+        raise ProtectionRefusedError("The gpg program did not report a finished encryption.")
+    armour: bytes = result.data
+    return armour
 
 
-def _check_recipients(found: tuple[str, ...], allowed: list[frozenset[str]]) -> None:
+def _check_recipients(found: tuple[str, ...], allowed: tuple[frozenset[str], ...]) -> None:
     """One session key for each key asked for, and none besides."""
     if len(found) != len(allowed) or not all(any(key_id in ids for key_id in found) for ids in allowed):
         raise ProtectionRefusedError("The gpg program encrypted to other keys than asked for.")

@@ -12,6 +12,7 @@ Failures: `ProtectionUnavailableError` where the program cannot be run or does n
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import logging
 import os
@@ -20,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -46,6 +48,7 @@ _OPTIONS = (
     "always",
     "--no-auto-key-locate",
     "--no-encrypt-to",
+    "--no-default-recipient",
     "--no-emit-version",
     "--no-comments",
     "--display-charset",
@@ -97,6 +100,7 @@ class Gpg(gnupg.GPG):  # type: ignore[misc]
     decode_errors = "replace"
 
     def __init__(self, program: str, home: Path, *, timeout: float, processes: int) -> None:
+        self._copy: _Copy | None = None
         self._timeout = timeout
         self._processes = threading.BoundedSemaphore(processes)
         self.result_map = gnupg.GPG.result_map | {"crypt": EncryptResult, "import": ImportResult}
@@ -115,6 +119,18 @@ class Gpg(gnupg.GPG):  # type: ignore[misc]
         if self.version is None or self.version[:2] < LEAST_VERSION:
             found = ".".join(map(str, self.version)) if self.version else "of an unknown version"
             raise StartupError(f"The program {path} is {found}: version 2.2 or newer is needed.")
+
+    def on_copy(self, ring: bytes) -> Gpg:
+        """The same program, reading the keys from a copy of a key ring file instead of the home folder.
+
+        For reading only. gpg would otherwise make a lock file in the home folder for each message, and fail on a full
+        disk. The processes allowed are shared with this object.
+        """
+        other = copy.copy(self)
+        other._copy = _Copy(ring)
+        other.keyring = [f"/proc/self/fd/{other._copy.descriptor}"]
+        other.options = [*self.options, "--lock-never"]
+        return other
 
     # ------------------------------------------------------------ what python-gnupg calls
 
@@ -149,23 +165,50 @@ class Gpg(gnupg.GPG):  # type: ignore[misc]
     # ------------------------------------------------------------ running
 
     def _run(self, args: Sequence[str], data: bytes, most_output: int) -> Finished:
+        descriptors = () if self._copy is None else (self._copy.descriptor,)
         if not self._processes.acquire(timeout=self._timeout):
             raise ProtectionUnavailableError(f"All gpg processes were busy for {self._timeout:g} s.")
         try:
-            return run(self.make_args(args, False), data, most_output, self._timeout, self.env)
+            return run(self.make_args(args, False), data, most_output, self._timeout, self.env, descriptors)
         finally:
             self._processes.release()
 
 
-def run(command: list[str], data: bytes, most_output: int, timeout: float, environment: dict[str, str]) -> Finished:
+class _Copy:
+    """A file in anonymous memory that lives as long as this object."""
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            self.descriptor = _filled(data)
+        except OSError as error:
+            raise ProtectionUnavailableError(f"There is no memory for the key ring: {error.strerror}.") from None
+        weakref.finalize(self, os.close, self.descriptor)
+
+
+def run(
+    command: list[str],
+    data: bytes,
+    most_output: int,
+    timeout: float,
+    environment: dict[str, str],
+    descriptors: tuple[int, ...] = (),
+) -> Finished:
     """Runs a program on `data`, for at most `timeout` seconds and `most_output` bytes of output.
 
+    `descriptors` are left open for it.
     Raises `ProtectionUnavailableError` where it cannot be started or does not end in time; it is dead then.
     """
     try:
         with _memory(data) as source, _room(most_output) as output, _room(_MOST_STATUS) as status:
             process = subprocess.Popen(
-                command, stdin=source, stdout=output, stderr=status, env=environment, cwd="/", start_new_session=True
+                command,
+                stdin=source,
+                stdout=output,
+                stderr=status,
+                env=environment,
+                cwd="/",
+                pass_fds=descriptors,
+                start_new_session=True,
             )
             try:
                 ended = _ends_within(process, timeout)
@@ -199,15 +242,24 @@ def _ends_within(process: subprocess.Popen[bytes], timeout: float) -> bool:
 @contextlib.contextmanager
 def _memory(data: bytes) -> Iterator[int]:
     """A descriptor of anonymous memory that holds `data`, to be read from its start."""
+    descriptor = _filled(data)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _filled(data: bytes) -> int:
     descriptor = os.memfd_create("input")
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
         os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
+    except OSError:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextlib.contextmanager

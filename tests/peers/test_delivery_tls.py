@@ -377,7 +377,9 @@ def test_implicit_tls_never_falls_back_to_clear_text(run: Run, authority: Author
 
 
 @pytest.mark.parametrize("broken", [garbage, dropped_in_handshake, starttls_454, no_starttls])
-def test_an_opportunistic_share_goes_in_the_clear_where_tls_fails(run: Run, authority: Authority, broken: Script) -> None:
+def test_an_opportunistic_share_goes_in_the_clear_where_tls_fails(
+    run: Run, authority: Authority, broken: Script
+) -> None:
     async def scene() -> None:
         async def clear(talk: Talk) -> None:
             await talk.greet(b"STARTTLS")

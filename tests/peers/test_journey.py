@@ -62,7 +62,7 @@ class _Writer:
         subject = f"{SECRET_SUBJECT} {number}"
         content = getattr(self, f"_{make}")(number, (key, sender, recipients), subject)
         utf8 = not (sender.isascii() and all(r.isascii() for r in recipients))
-        options = ("SMTPUTF8", "BODY=8BITMIME") if utf8 else ()
+        options: tuple[str, ...] = ("SMTPUTF8", "BODY=8BITMIME") if utf8 else ()
         options = ("BODY=8BITMIME",) if not utf8 and not content.isascii() else options
         self.all.append(Expected(Mail(key, sender, recipients, content, options), known, limb))
 
@@ -163,7 +163,7 @@ def arrived(path: Path) -> Arrived:
     recipient, content = take_field(content, "Delivered-To")
     received, content = take_field(content, "Received")
     assert "by back.test (Postfix)" in received
-    assert "TLSv1." in received or "using TLS" in received, f"came without TLS: {received}"
+    assert "TLSv1." in received, f"came without TLS: {received}"
     return Arrived(recipient, content)
 
 
@@ -205,7 +205,7 @@ def ended(
         load.join(60)
         refused = {key: reply for key, reply in load.replies.items() if reply.code != 250}
         assert not refused, f"the front Postfix itself refused: {list(refused.items())[:3]}"
-        wait_for(lambda: not front.queued, 60, "the front Postfix handed everything over", every=0.2)
+        front.wait_until_drained(60)
         gateway.wait_until_drained(60)
         yield Ended(
             {item.mail.key: item for item in expected},
@@ -268,7 +268,10 @@ def test_re_encrypted_messages_open_with_gpg_to_the_original(ended: Ended, ring:
         assert outer.get_param("protocol") == "application/pgp-encrypted"
         control, data = outer.iter_parts()
         assert control.get_content_type() == "application/pgp-encrypted"
-        inner = ring.decrypt(data.get_payload(decode=True)).replace(b"\r\n", b"\n")
+        armoured = data.get_content()
+        inner = ring.decrypt(armoured if isinstance(armoured, bytes) else str(armoured).encode()).replace(
+            b"\r\n", b"\n"
+        )
         header, _, body = inner.partition(b"\n\n")
         original_header, _, original_body = expected.mail.content.replace(b"\r\n", b"\n").partition(b"\n\n")
         assert body == original_body

@@ -57,7 +57,7 @@ class Authority:
         self.root = folder / "root.pem"
         now = datetime.now(UTC)
         certificate = (
-            _builder(self._name, self._name, self._key, now - timedelta(days=30), now + timedelta(days=30))
+            _builder(self._name, self._name, self._key, now - timedelta(days=30), now + timedelta(days=100))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
@@ -81,7 +81,7 @@ class Authority:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
-        ends = now - timedelta(days=1) if expired else now + timedelta(days=20)
+        ends = now - timedelta(days=1) if expired else now + timedelta(days=90)
         subject = _name(names[0])
         role = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = (

@@ -38,10 +38,8 @@ def transact(connection: smtplib.SMTP, mail: Mail) -> Reply:
     """Makes one transaction on an open connection; the first reply that is not positive ends it (and is reset)."""
     utf8 = "SMTPUTF8" in mail.options
     connection.command_encoding = "utf-8" if utf8 else "ascii"
-    steps = [("MAIL", lambda: connection.mail(mail.sender, mail.options))]
-    steps += [("RCPT", lambda r=r: connection.rcpt(r)) for r in mail.recipients]  # type: ignore[misc]
-    for name, step in steps:
-        code, text = step()
+    for name, path in [("MAIL", mail.sender), *(("RCPT", recipient) for recipient in mail.recipients)]:
+        code, text = connection.mail(path, mail.options) if name == "MAIL" else connection.rcpt(path)
         if code // 100 != 2:
             connection.rset()
             return Reply(code, text.decode("utf-8", "replace"), name)
@@ -122,20 +120,23 @@ class Load:
                 connection = self._connect()
             if connection is None:
                 break
-            try:
-                reply = transact(connection, mail)
-                with self._lock:
-                    self.replies[mail.key] = reply
-                if reply.code == 421:
-                    connection.close()
-                    connection = None
-            except (OSError, smtplib.SMTPException):
-                with self._lock:
-                    self.unknown.add(mail.key)
+            if not self._made(connection, mail):
                 connection.close()
                 connection = None
         if connection is not None:
             connection.close()
+
+    def _made(self, connection: smtplib.SMTP, mail: Mail) -> bool:
+        """Makes the transaction and notes its reply; False where the connection cannot be used again."""
+        try:
+            reply = transact(connection, mail)
+        except (OSError, smtplib.SMTPException):
+            with self._lock:
+                self.unknown.add(mail.key)
+            return False
+        with self._lock:
+            self.replies[mail.key] = reply
+        return reply.code != 421
 
     def _connect(self) -> smtplib.SMTP | None:
         try:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,15 @@ def partner(identifier: str, port: int | None, **more: Any) -> Table:
 
 def secure(identifier: str) -> Table:
     """A register entry in force for IDENTIFIER.test, to be proven by a certificate for mx.IDENTIFIER.test."""
+    today = datetime.now(UTC).date()
     return {
         "domain": f"{identifier}.test",
         "partner": identifier,
         "basis": "contract",
         "evidence": "certificate seen at onboarding",
         "owner": "Information Governance Lead",
-        "valid_from": "2026-01-01",
-        "valid_until": "2099-12-31",
+        "valid_from": (today - timedelta(days=30)).isoformat(),
+        "valid_until": (today + timedelta(days=300)).isoformat(),
         "mx": [f"mx.{identifier}.test"],
     }
 
@@ -102,6 +104,7 @@ POLICY: Table = {
     "transport": "encrypted",
     "proof_deadline_minutes": 60,
     "retry_deadline_minutes": 120,
+    "delay_notice_minutes": 90,
     "purposes": {"3.5.1": "To safeguard and promote the welfare of children"},
     "bases": {"4.1.2": "Children Act 2004, section 11"},
     "conditions": {"5.4(h)": "Health or social care"},
@@ -259,7 +262,7 @@ class Gateway:
         """The worker processes (Python children of the supervisor)."""
         if self._process is None:
             return []
-        children = psutil.Process(self._process.pid).children()
+        children: list[psutil.Process] = psutil.Process(self._process.pid).children()
         return [child for child in children if "python" in child.name() or "gateway" in child.name()]
 
     def _family(self) -> list[psutil.Process]:

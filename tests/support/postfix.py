@@ -107,6 +107,14 @@ class Postfix:
         mailbox = self.home / "mail" / "inbox" / "new"
         return sum(1 for _ in os.scandir(mailbox)) if mailbox.is_dir() else 0
 
+    def wait_until_drained(self, seconds: float) -> None:
+        """Returns once its queue is empty; AssertionError with what the next hop said where it does not get there."""
+        try:
+            wait_for(lambda: not self.queued, seconds, "the Postfix in front has handed everything over", every=0.2)
+        except AssertionError as error:
+            deferred = [line for line in self.log.splitlines() if "status=deferred" in line]
+            raise AssertionError("\n".join([f"{error}: {self.queued} left", *deferred[-5:]])) from error
+
     @property
     def queued(self) -> int:
         """How many messages wait in its queue."""
@@ -180,7 +188,11 @@ def _configure(
         key = home / "etc" / "tls.pem"
         key.write_bytes(tls.key.read_bytes() + tls.certificate.read_bytes())
         key.chmod(0o600)
-        main |= {"smtpd_tls_chain_files": str(key), "smtpd_tls_security_level": "may", "smtpd_tls_loglevel": "1"}
+        main |= {
+            "smtpd_tls_chain_files": str(key),
+            "smtpd_tls_security_level": "may",
+            "smtpd_tls_received_header": "yes",
+        }
     main |= parameters
     (home / "etc" / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in main.items()))
     (home / "etc" / "master.cf").write_text(_MASTER.format(port=instance.port, processes=processes))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import ProtectionRefusedError, ProtectionUnavailableError, StartupError
-from gateway.protection.keyring import Keyring, KeyPart, RingKey, prepare_home
+from gateway.protection.keyring import KeyPart, Keyring, RingKey, prepare_home
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 AT = NOW.timestamp()
@@ -97,9 +97,13 @@ class RingOnPaper:
         self.listed += 1
         return self.records
 
+    def on_copy(self, ring: bytes) -> RingOnPaper:
+        assert ring == (self.home / "pubring.kbx").read_bytes()
+        return self
+
     def change(self, *records: dict[str, Any]) -> None:
         self.records = Listing(records)
-        (self.home / "pubring.new").write_bytes(os.urandom(8))
+        (self.home / "pubring.new").write_bytes(b"\0\0\0\x20\1\1\0\2KBXf" + os.urandom(20))
         (self.home / "pubring.new").rename(self.home / "pubring.kbx")
 
 
@@ -183,13 +187,38 @@ def test_a_ring_that_cannot_be_read_is_unavailable_and_not_asked_at_once_again(p
     assert paper.listed == 1
 
 
+def test_an_unchanged_ring_is_trusted_on_while_it_cannot_be_listed(
+    paper: RingOnPaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = keyring(paper)
+    ring.key_facts(FINGERPRINT, NOW)
+    monkeypatch.setattr("gateway.protection.keyring.REFRESH_SECONDS", 0.0)
+    paper.records.returncode = 2
+    assert ring.key_facts(FINGERPRINT, NOW).usable
+    paper.change()
+    paper.records.returncode = 2
+    with pytest.raises(ProtectionUnavailableError):
+        ring.key_facts(FINGERPRINT, NOW)
+
+
 def test_only_usable_parts_are_allowed_for_encryption(paper: RingOnPaper) -> None:
-    assert keyring(paper).encryption_ids(FINGERPRINT, NOW) == {"2" * 16}
+    ring = keyring(paper)
+    assert ring.for_encryption((FINGERPRINT,), NOW)[1] == ({"2" * 16},)
+    with pytest.raises(ProtectionRefusedError, match="not in the key ring"):
+        ring.for_encryption((FINGERPRINT, "C" * 40), NOW)
     paper.change(record(trust="r"))
     with pytest.raises(ProtectionRefusedError, match="revoked"):
-        keyring(paper).encryption_ids(FINGERPRINT, NOW)
-    with pytest.raises(ProtectionRefusedError, match="not in the key ring"):
-        keyring(paper).encryption_ids("C" * 40, NOW)
+        ring.for_encryption((FINGERPRINT,), NOW)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 11, 31])
+def test_a_damaged_ring_is_unavailable_and_not_empty(paper: RingOnPaper, cut: int) -> None:
+    path = paper.home / "pubring.kbx"
+    whole = path.read_bytes()
+    for broken in (whole[:cut], whole + whole[:cut], b"x" * cut):
+        path.write_bytes(broken)
+        with pytest.raises(ProtectionUnavailableError):
+            keyring(paper).key_facts(FINGERPRINT, NOW)
 
 
 def test_the_home_folder_is_made_for_the_gateway_alone(tmp_path: Path) -> None:

@@ -99,9 +99,9 @@ def test_the_body_is_carried_byte_for_byte(body: bytes) -> None:
 
 
 def test_folding_and_spelling_of_fields_are_kept() -> None:
-    content = b"SUBJECT : one\r\n\ttwo\r\n  three\r\nFrom:x@agency.test\r\n\r\nbody"
+    content = b"SUBJECT: one\r\n\ttwo\r\n  three\r\nFrom:x@agency.test\r\n\r\nbody"
     draft = mime.draft(content)
-    assert b"SUBJECT : one\r\n\ttwo\r\n  three\r\n" in draft.inner
+    assert b"SUBJECT: one\r\n\ttwo\r\n  three\r\n" in draft.inner
     assert draft.outer == b"SUBJECT: [...]\r\nFrom:x@agency.test\r\n"
 
 
@@ -147,6 +147,7 @@ def test_the_mark_goes_behind_the_media_type_and_changes_nothing_else(value: byt
         "Schlüssel: x\r\n".encode(),
         b"From: a@agency.test\nSubject: bare line end\r\n",
         b": no name\r\n",
+        b"Subject : white space before the colon\r\n",
     ],
 )
 def test_a_message_that_programs_may_read_differently_is_carried_whole(header: bytes) -> None:

@@ -1,0 +1,67 @@
+"""The formats that are recognised, in the order in which they are asked.
+
+Guarantees: a format is chosen by bytes alone. Data that no format recognises, and data that makes a reader
+fail, counts as clear. To add a format: a module with `recognise` and `judge`, and one line here.
+Failures: none raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.inspection import cfb, cms, message, openpgp, pdf, ziparchive
+from gateway.inspection.limits import Context
+from gateway.model import PartFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """`recognise` is cheap and looks at bytes only; `judge` may raise on data that is not what it seemed."""
+
+    kind: str
+    recognise: Callable[[bytes], bool]
+    judge: Callable[[bytes, Context], PartFacts]
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(cfb.KIND, cfb.recognise, cfb.judge),
+    Format(ziparchive.KIND, ziparchive.recognise, ziparchive.judge),
+    Format(cms.KIND, cms.recognise, cms.judge),
+    Format(pdf.KIND, pdf.recognise, pdf.judge),
+    Format(message.KIND, message.recognise, message.judge),
+    Format(openpgp.KIND, openpgp.recognise, openpgp.judge),
+)
+
+
+def judge(data: bytes, context: Context) -> PartFacts:
+    """The verdict on data of an unknown format; the depth and the number of parts are bounded here."""
+    if context.depth > context.limits.depth:
+        return PartFacts("unknown", findings=("too-deep",), size=len(data))
+    if not context.budget.take_part():
+        return PartFacts("unknown", findings=("too-many-parts",), size=len(data))
+    for candidate in FORMATS:
+        try:
+            if candidate.recognise(data):
+                return candidate.judge(data, context)
+        except Exception:  # noqa: BLE001 - whatever hostile bytes do to a reader, they count as clear
+            return PartFacts(candidate.kind, findings=("unreadable",), size=len(data))
+    return _plain(data)
+
+
+def _plain(data: bytes) -> PartFacts:
+    """Anything else is clear; whether it is text is said for the auditor's sake."""
+    if not data.strip():
+        return PartFacts("unknown", findings=("nothing-to-protect",), size=len(data))
+    head = data[:2048]
+    start = head.lstrip()[:15].lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        kind = "html"
+    elif b"\0" not in head and not head.translate(None, _TEXT):
+        kind = "text"
+    else:
+        kind = "unknown"
+    return PartFacts(kind, findings=("clear-text",), size=len(data))
+
+
+_TEXT = bytes(range(32, 127)) + b"\t\r\n\f" + bytes(range(128, 256))

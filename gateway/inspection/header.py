@@ -1,0 +1,293 @@
+"""Header fields from bytes: only what a decision or a record needs (RFC 5322, 2045, 2047, 2231).
+
+Guarantees: one pass over the header; what two programs could read differently is reported as a fault code;
+values that leave this module are decoded, free of control characters and bounded. Failures: none raised.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+import idna
+import pybase64
+
+from gateway.inspection import text as texts
+from gateway.inspection.limits import Limits
+from gateway.model import HeaderFacts
+
+_MARKER = b"(partner-mail-gateway)"
+_MIME_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition", b"mime-version"})
+_NAME = re.compile(rb"[!-9;-~]+")
+_VALUE_MOST = 128
+_MESSAGE_ID_MOST = 256
+_FROM_MOST = 20
+
+_PARAMETER = re.compile(r';\s*([^\s=;"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*"|[^;"]*)', re.DOTALL)
+_WORD = re.compile(r"=\?([^?\s]{1,60})\?([BbQq])\?([^?]*)\?=")
+_WORD_GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?)")
+_TAG = re.compile(r"\[\s*((?:purpose|basis|condition|ref(?:erence)?)\s*:[^\[\]]{0,300})\]", re.IGNORECASE)
+_ADDRESS = re.compile(r"@([^\s<>,;:()\"@\[\]]{1,255})")
+_CONTROL = dict.fromkeys((*range(32), 127, *range(128, 160)), " ")
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=?# !$%&*;@^`{|}~]{0,199}[0-9A-Za-z'()+_,\-./:=?#!$%&*;@^`{|}~]")
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A header: (lower-case name, value with its folding) in order, and what is odd about it."""
+
+    items: tuple[tuple[bytes, bytes], ...] = ()
+    faults: tuple[str, ...] = ()
+
+    def all(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self.items if key == name]
+
+    def first(self, name: bytes) -> bytes:
+        for key, value in self.items:
+            if key == name:
+                return value
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentType:
+    """A Content-Type or Content-Disposition field: value in lower case, parameters, and whether it is odd."""
+
+    value: str
+    parameters: tuple[tuple[str, str], ...] = ()
+    odd: bool = False
+    valid: bool = True  # type/subtype of RFC 2045 tokens
+
+    def get(self, name: str) -> str:
+        for key, value in self.parameters:
+            if key == name:
+                return value
+        return ""
+
+
+def parse(block: bytes, crlf: bool) -> Fields:
+    """The fields of a header block (without the empty line that ends it)."""
+    faults: list[str] = []
+    if b"\0" in block:
+        faults.append("nul-byte")
+    returns = block.count(b"\r")
+    if returns != (block.count(b"\n") if crlf else 0) or returns != block.count(b"\r\n"):
+        faults.append("bare-line-end")
+    lines = block.split(b"\n")
+    if lines and not lines[-1].strip():
+        lines.pop()
+    items: list[tuple[bytes, bytes]] = []
+    seen: set[bytes] = set()
+    for line in lines:
+        if line[:1] in (b" ", b"\t"):
+            if not items or not line.strip():
+                faults.append("header-line-odd")
+            if items:
+                items[-1] = (items[-1][0], items[-1][1] + b"\n" + line.rstrip(b"\r"))
+            continue
+        name, colon, value = line.partition(b":")
+        if not colon or _NAME.fullmatch(name) is None:
+            faults.append("header-line-odd")
+            name = name.strip()
+        lower = name.lower()
+        if lower in _MIME_FIELDS:
+            if lower in seen:
+                faults.append("duplicate-mime-field")
+            seen.add(lower)
+        items.append((lower, value.rstrip(b"\r")))
+    return Fields(tuple(items), tuple(dict.fromkeys(faults)))
+
+
+def plain(value: bytes, most: int) -> str:
+    """The value as one line of text, encoded words decoded (RFC 2047), control characters gone, bounded."""
+    return decode_words(raw(value[:most])).translate(_CONTROL).strip()
+
+
+def raw(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def decode_words(value: str) -> str:
+    if "=?" not in value:
+        return value
+    return _WORD.sub(_decode_word, _WORD_GAP.sub(r"\1", value))
+
+
+def _decode_word(match: re.Match[str]) -> str:
+    charset = match[1].partition("*")[0]  # RFC 2231 section 5 adds a language
+    encoded = match[3].encode("ascii", "replace")
+    try:
+        if match[2] in "Bb":
+            data = pybase64.b64decode(encoded + b"=" * (-len(encoded) % 4))
+        else:
+            data = binascii.a2b_qp(encoded, header=True)
+    except ValueError:
+        return match[0]
+    return texts.readings(data, charset)[0][0]
+
+
+# ---------------------------------------------------------------- parameters
+
+
+def content_type(value: bytes, default: str) -> ContentType:
+    """A structured field (RFC 2045 section 5.1, RFC 2231). `odd` where anything is left over or given twice."""
+    if not value.strip():
+        return ContentType(default)
+    source = raw(value).replace("\n", "").strip()
+    main, semicolon, _ = source.partition(";")
+    main = main.strip().lower()
+    valid = re.fullmatch(r"[a-z0-9!#$&^_.+-]{1,80}/[a-z0-9!#$&^_.+-]{1,80}", main) is not None
+    found: list[tuple[str, str]] = []
+    at = len(source.partition(";")[0]) if semicolon else len(source)
+    odd = False
+    while match := _PARAMETER.match(source, at):
+        text = match[2]
+        if text.startswith('"'):
+            text = re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
+        else:
+            text = text.strip()
+            odd = odd or any(c in text for c in '()<>@,:\\/[]?= "\t')
+        found.append((match[1].lower(), text))
+        at = match.end()
+    odd = odd or bool(source[at:].strip("; \t\r"))
+    names = [name for name, _ in found]
+    odd = odd or len(set(names)) != len(names)
+    return ContentType(main, tuple(found[:100]), odd, valid)
+
+
+def boundary(field: ContentType) -> tuple[bytes, str]:
+    """The boundary of a multipart and a fault code ("" where it is given once, plainly)."""
+    named = [(name, value) for name, value in field.parameters if name.partition("*")[0] == "boundary"]
+    if not named:
+        return b"", "boundary-missing"
+    name, value = named[0]
+    odd = len(named) > 1 or name != "boundary" or _BOUNDARY.fullmatch(value) is None or "\\" in value
+    if field.odd and not odd:
+        # Unquoted "=" or "/" in a boundary is common and read alike everywhere; something left over is not.
+        odd = len({key for key, _ in field.parameters}) != len(field.parameters) or not _rest_is_plain(field)
+    return value.encode("utf-8", "replace"), "boundary-odd" if odd else ""
+
+
+def _rest_is_plain(field: ContentType) -> bool:
+    return all('"' not in value and "(" not in value and " " not in value for _, value in field.parameters)
+
+
+def names(*fields: ContentType) -> list[str]:
+    """Every file name and other parameter text, decoded each way that a program may try (RFC 2231, RFC 2047)."""
+    found: list[str] = []
+    for field in fields:
+        pieces: dict[str, list[tuple[int, str]]] = {}
+        for name, value in field.parameters:
+            base, star, rest = name.partition("*")
+            if base not in ("name", "filename"):
+                continue
+            if not star:
+                found.append(decode_words(value))
+                continue
+            index = rest.partition("*")[0]
+            pieces.setdefault(base, []).append((int(index) if index.isdecimal() and len(index) < 4 else 0, value))
+        for segments in pieces.values():
+            found.append(_extended("".join(value for _, value in sorted(segments))))
+    return [name for name in found if name]
+
+
+def _extended(value: str) -> str:
+    """charset'language'percent-encoded (RFC 2231 section 4)."""
+    charset, quote, rest = value.partition("'")
+    if not quote or "'" not in rest:
+        charset, rest = "", value
+    else:
+        rest = rest.partition("'")[2]
+    return texts.readings(unquote_to_bytes(rest), charset)[0][0]
+
+
+# ---------------------------------------------------------------- facts
+
+
+def facts(fields: Fields, limits: Limits) -> tuple[HeaderFacts, list[str]]:
+    """What the outermost header says, and findings about it."""
+    findings: list[str] = []
+    counted: dict[bytes, int] = {}
+    hops = 0
+    for name, value in fields.items:
+        counted[name] = counted.get(name, 0) + 1
+        if name == b"received" and _MARKER in value:
+            hops += 1
+    if any(counted.get(name, 0) > 1 for name in (b"from", b"subject", b"date", b"message-id", b"to", b"cc")):
+        findings.append("duplicate-header")
+    automatic = fields.first(b"auto-submitted")
+    declared, tagged = _declared(fields, limits)
+    found = HeaderFacts(
+        message_id=plain(fields.first(b"message-id"), _MESSAGE_ID_MOST),
+        from_domains=_domains(fields.all(b"from"), limits),
+        automatic=bool(automatic) and re.match(rb"\s*no\b", automatic, re.IGNORECASE) is None,
+        received_count=counted.get(b"received", 0),
+        own_hops=hops,
+        purpose=declared["purpose"],
+        basis=declared["basis"],
+        condition=declared["condition"],
+        reference=declared["reference"],
+        tagged=tagged,
+    )
+    return found, findings
+
+
+def _declared(fields: Fields, limits: Limits) -> tuple[dict[str, str], bool]:
+    """Sharing-* fields win over the subject tag; a field given twice with different values declares nothing."""
+    declared, tagged = _subject_tag(subject(fields, limits))
+    for key in ("purpose", "basis", "condition", "reference"):
+        values = {_clean(plain(value, limits.field_text)) for value in fields.all(b"sharing-" + key.encode())}
+        if values:
+            declared[key] = values.pop() if len(values) == 1 else ""
+    return declared, tagged
+
+
+def _subject_tag(line: str) -> tuple[dict[str, str], bool]:
+    declared = dict.fromkeys(("purpose", "basis", "condition", "reference"), "")
+    tag = _TAG.search(line)
+    if tag is None:
+        return declared, False
+    for item in tag[1].split(";"):
+        key, colon, value = item.partition(":")
+        key = key.strip().lower()
+        key = "reference" if key == "ref" else key
+        if colon and key in declared and not declared[key]:
+            declared[key] = _clean(value)
+    return declared, True
+
+
+def _clean(value: str) -> str:
+    return " ".join(value.translate(_CONTROL).split())[:_VALUE_MOST]
+
+
+def subject(fields: Fields, limits: Limits) -> str:
+    """All subjects of the header, decoded, one to a line."""
+    return "\n".join(plain(value, limits.field_text) for value in fields.all(b"subject"))
+
+
+def _domains(values: list[bytes], limits: Limits) -> tuple[str, ...]:
+    """Domains of all addresses in From fields, in lower-case A-label form, in the order found."""
+    found: list[str] = []
+    for value in values:
+        line = raw(value[: limits.field_text]).replace("\n", "")
+        if '"' in line:
+            line = re.sub(r'"(?:[^"\\]|\\.)*"', "x", line)
+        for domain in _ADDRESS.findall(line):
+            found.append(_a_label(domain.rstrip(".").lower()))
+            if len(found) >= _FROM_MOST:
+                break
+    return tuple(dict.fromkeys(found))
+
+
+def _a_label(domain: str) -> str:
+    if domain.isascii():
+        return domain
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii").lower()
+    except idna.IDNAError:
+        return domain.encode("ascii", "backslashreplace").decode("ascii")

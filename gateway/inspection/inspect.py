@@ -1,0 +1,53 @@
+"""The two ways into inspection. Pure, bounded, and never raising, on any bytes.
+
+Guarantees: the same bytes give the same facts; no file, network, clock or process is touched. What cannot be
+understood counts as clear text, with a finding that says so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.inspection import formats, message
+from gateway.inspection.limits import Context, Limits, fresh_budget
+from gateway.model import MessageFacts, PartFacts
+
+DEFAULT_LIMITS = Limits()
+
+
+def inspect_message(content: bytes, limits: Limits = DEFAULT_LIMITS) -> MessageFacts:
+    """The facts of a message, header included (RFC 5322). Never raises."""
+    try:
+        return message.inspect(content, _context(limits))
+    except Exception:  # noqa: BLE001 - promised: a message that breaks inspection counts as clear text
+        root = PartFacts(message.KIND, findings=("inspection-failed",), size=len(content))
+        return MessageFacts(root, findings=("inspection-failed",), malformed=True)
+
+
+def inspect_file(data: bytes, limits: Limits = DEFAULT_LIMITS) -> PartFacts:
+    """The verdict on a message or a bare attachment, told apart by content. Never raises."""
+    if message.recognise(data):
+        return inspect_message(data, limits).root
+    try:
+        return formats.judge(data, _context(limits))
+    except Exception:  # noqa: BLE001 - promised: a file that breaks inspection counts as clear text
+        return PartFacts("unknown", findings=("inspection-failed",), size=len(data))
+
+
+def _context(limits: Limits) -> Context:
+    return Context(limits, fresh_budget(limits), formats.judge)
+
+
+def as_dict(part: PartFacts) -> dict[str, Any]:
+    """The shape that `gateway inspect --json` prints, nested parts included."""
+    return {
+        "kind": part.kind,
+        "strength": part.strength.label,
+        "scheme": part.scheme,
+        "encrypted": str(part.encrypted),
+        "findings": list(part.findings),
+        "parts": [as_dict(inner) for inner in part.parts],
+        "identifiers": dict(part.identifiers),
+        "size": part.size,
+        "sha256": part.sha256,
+    }
