@@ -401,9 +401,7 @@ def listed(data: Data, key: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def normalise_at(
-    data: Data, path: Key, rule: Callable[[str], str], document: Document, findings: Findings
-) -> None:
+def normalise_at(data: Data, path: Key, rule: Callable[[str], str], document: Document, findings: Findings) -> None:
     """Puts the normal form of the text at `path` in its place; what has none becomes a fault and a stand-in."""
     holder: Any = _value_at(data, path[:-1])
     value = _value_at(data, path)

@@ -127,7 +127,7 @@ _KINDS = {
     "dict": "a table",
     "model": "a table",
     "path": "a path in quotation marks",
-    "ip": "a network in quotation marks, such as \"192.0.2.0/24\"",
+    "ip": 'a network in quotation marks, such as "192.0.2.0/24"',
 }
 _VALUES = {"int": "10", "float": "10", "bool": "true", "tuple": '["..."]', "string": '"..."', "date": "2026-09-01"}
 _MODEL_RULES = {
@@ -256,7 +256,7 @@ def _wrong_kind(name: str, path: Path, kind: str, value: object) -> Advice:
     if len(path) > 1 and path[0] in ("purposes", "bases", "conditions") and isinstance(value, dict):
         return (
             f"the code `{'.'.join(_first_code(path[1:], value))}` is not in quotation marks",
-            f'Put the code in quotation marks, as in {EXAMPLES[str(path[0])].rpartition(": ")[2]}.',
+            f"Put the code in quotation marks, as in {EXAMPLES[str(path[0])].rpartition(': ')[2]}.",
         )
     return f"{name} must be {wanted}", f"Write {example(path, kind)}."
 

@@ -35,7 +35,7 @@ DETAILS = (
     "why",
     "snapshot",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 
 
 def as_json(record: Record) -> dict[str, Any]:
@@ -73,9 +73,15 @@ def write_csv(records: Iterable[Record], target: TextIO) -> int:
 
 
 def neutral(cell: object) -> str:
-    """A cell's text that no spreadsheet runs as a formula."""
-    text = "" if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell)
-    return "'" + text if text.lstrip(" ").startswith(_FORMULA) and not isinstance(cell, int | float) else text
+    """A cell's text that no spreadsheet runs as a formula. Numbers and truth values stay what they are."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, int | float):
+        return str(cell)
+    text = str(cell)
+    return "'" + text if text.startswith(("\t", "\r", "\n")) or text.lstrip().startswith(_FORMULA) else text
 
 
 def _details(content: dict[str, Any]) -> dict[str, object]:

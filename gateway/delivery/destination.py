@@ -80,8 +80,13 @@ class Resolver:
         task = self._under_way.get(key)
         if task is None:
             task = self._under_way[key] = asyncio.ensure_future(self._ask(name, kind))
-            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+            task.add_done_callback(lambda done: self._asked(key, done))
         return await asyncio.shield(task)  # a cancelled caller must not take the answer from the others
+
+    def _asked(self, key: tuple[str, str], done: asyncio.Task[Answer]) -> None:
+        self._under_way.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # seen here, in case every caller was cancelled
 
     async def _ask(self, name: str, kind: str) -> Answer:
         try:
@@ -154,6 +159,8 @@ class Destinations:
         if records is None:
             raise RouteRefused("5.1.2", f"the domain {domain} does not exist")
         if not records:
+            if normal_name(domain) == self._own:
+                raise RouteRefused("5.4.6", f"the mail server of {domain} is this gateway itself")
             return [domain]
         preferences = [self._preference(domain, record) for record in records]
         if any(host == "" for _, host in preferences):

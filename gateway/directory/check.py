@@ -221,9 +221,7 @@ def _judge_country(document: Document, path: Key, country: str, findings: Findin
         findings.fault(document, path, f"`{country}` is no country code of ISO 3166", remedy)
 
 
-def _judge_code(
-    subject: Subject, document: Document, path: Key, code: str, name: str, findings: Findings
-) -> None:
+def _judge_code(subject: Subject, document: Document, path: Key, code: str, name: str, findings: Findings) -> None:
     catalogue: dict[str, str] = getattr(subject.snapshot.policy, name)
     if code and catalogue and code not in catalogue and not subject.directory.policy.doubts(name):
         problem = f"`{code}` is not in [{name}] of policy.toml"
@@ -270,9 +268,7 @@ def _judge_key_address(document: Document, path: Key, address: str, partner: Par
         findings.fault(document, (*path, "address"), problem, "Correct the address, or add the domain to domains.")
 
 
-def _judge_key_facts(
-    subject: Subject, path: Key, fingerprint: str, facts: KeyFacts | None, findings: Findings
-) -> None:
+def _judge_key_facts(subject: Subject, path: Key, fingerprint: str, facts: KeyFacts | None, findings: Findings) -> None:
     document, where = subject.directory.partners, (*path, "fingerprint")
     if facts is None:
         problem = f"the key {_short(fingerprint)} is not in the gateway's key ring"

@@ -249,7 +249,7 @@ def _body(entity: Entity, content: bytes, total: _Sum) -> _Seen:
     if odd:
         total.find(odd)
     armour: PartFacts | None = None
-    if openpgp.has_armour(content) and not odd:
+    if not odd and (b"-----BEGIN PGP MESSAGE" in content if is_html else openpgp.has_armour(content)):
         armour, texts = _armour(texts[0], is_html, total)
         if not texts:
             part = replace(armour, findings=("inline-pgp", *armour.findings), size=len(content))

@@ -47,13 +47,12 @@ _LAYERS = frozenset(
 _FIELD = re.compile(rb"([!-9;-~]+):")  # the obsolete white space before the colon is read in different ways
 _TOKEN = rb"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"  # RFC 2045 section 5.1
 _MEDIA_TYPE = re.compile(rb"[ \t\r\n]*(" + _TOKEN + rb"/" + _TOKEN + rb")(?=[ \t\r\n]*(?:;|\Z))")
-_PROTECTED = re.compile(rb"[;\s]hp(?:-legacy-display)?[*\s]*[0-9*]*\s*=", re.IGNORECASE)
+_PROTECTED = re.compile(rb"[;\s]hp(?:-legacy-display)?[*\s0-9]*=", re.IGNORECASE)
 _IDENTIFIER = re.compile(rb"<[^<>\s]+>")
 _DATE = re.compile(
     rb"(?:[A-Za-z]{3},?\s+)?\d{1,2}\s+[A-Za-z]{3}\s+\d{2,4}\s+\d{1,2}:\d{2}(?::\d{2})?(?:\s+(?:[+-]\d{4}|[A-Z]{1,5}))?"
 )
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_STRAY = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -137,14 +136,14 @@ def _split(content: bytes) -> tuple[bytes, bytes, bytes]:
 
 def _fields(header: bytes) -> list[_Field] | None:
     """The header fields, or None where the section holds anything else."""
-    if _STRAY.search(header):
+    if not _only_crlf(header):
         return None
     fields: list[_Field] = []
     name = b""
     lines: list[bytes] = []
     for line in header.splitlines(keepends=True):
         if line[:1] in (b" ", b"\t"):
-            if not lines:
+            if not lines or line.isspace():  # some programs take a line of white space for the end of the header
                 return None
             lines.append(line)
             continue
@@ -163,7 +162,7 @@ def _leading_fields(content: bytes) -> list[_Field]:
     """The fields in front of whatever is not one, whatever ends the lines: for the header of a broken message."""
     lines: list[bytes] = []
     for line in _LINE_END.split(content[:65536]):
-        if not line:
+        if not line or line.isspace():
             break
         if line[:1] not in (b" ", b"\t") and _FIELD.match(line) is None:
             break
@@ -238,6 +237,11 @@ def _carried_whole(content: bytes, *, separator: bool) -> Draft:
     return Draft(outer, b"".join((*entity, *copies, b"\r\n", content)))
 
 
+def _only_crlf(data: bytes) -> bool:
+    pairs = data.count(b"\r\n")
+    return data.count(b"\r") == pairs == data.count(b"\n")
+
+
 def _charset(content: bytes) -> bytes:
     try:
         content.decode("utf-8")
@@ -248,7 +252,7 @@ def _charset(content: bytes) -> bytes:
 
 def _encoding(content: bytes) -> bytes:
     """The Content-Transfer-Encoding that says truthfully what the bytes are (RFC 2045 section 2.7 to 2.9)."""
-    if b"\0" in content or _STRAY.search(content) or any(len(line) > 998 for line in content.split(b"\r\n")):
+    if b"\0" in content or not _only_crlf(content) or any(len(line) > 998 for line in content.split(b"\r\n")):
         return b"binary"
     return b"7bit" if content.isascii() else b"8bit"
 

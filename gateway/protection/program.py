@@ -111,6 +111,7 @@ class Gpg(gnupg.GPG):  # type: ignore[misc]
             )
         environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
         try:
+            path = str(Path.cwd() / path)  # it is not run from the working directory
             super().__init__(path, str(home), options=list(_OPTIONS), env=environment, encoding="utf-8")
         except (OSError, ValueError, ProtectionUnavailableError):
             raise StartupError(

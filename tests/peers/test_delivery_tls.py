@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tests.support.delivery import (
     job,
     server_context,
 )
+from tests.support.ports import wait_for
 from tests.support.postfix import postfix
 
 NAME = "mx.school.test"
@@ -267,6 +269,21 @@ async def dropped_in_handshake(talk: Talk) -> None:
     await talk.reader.read(1)
 
 
+async def dropped_after_220(talk: Talk) -> None:
+    await talk.greet(b"STARTTLS")
+    await talk.expect(b"STARTTLS\r\n")
+    await talk.say(b"220 go\r\n")
+    talk.writer.transport.abort()
+
+
+async def half_closed_after_220(talk: Talk) -> None:
+    await talk.greet(b"STARTTLS")
+    await talk.expect(b"STARTTLS\r\n")
+    await talk.say(b"220 go\r\n")
+    talk.writer.write_eof()
+    await talk.reader.read()
+
+
 async def silent_handshake(talk: Talk) -> None:
     await talk.greet(b"STARTTLS")
     await talk.expect(b"STARTTLS\r\n")
@@ -316,6 +333,7 @@ FALSE = [
     (injected_fragment, "4.7.5"),
     (dropped_after_ehlo, "4.4.2"),
     (dropped_in_handshake, "4.7.5"),
+    (half_closed_after_220, "4.7.5"),
     (silent_handshake, "4.7.5"),
     (slow_drip, "4.4.2"),
     (endless_greeting, "4.5.0"),
@@ -335,6 +353,19 @@ def test_nothing_is_sent_where_tls_does_not_come_about(
         result, server = await try_once(authority, requirement, script, connect_timeout=0.4, reply_timeout=0.4)
         assert_nothing_sent(result, server, status)
         assert server.connections == 1, "a second connection was made"
+
+    run(scene())
+
+
+@pytest.mark.parametrize("requirement", [AUTHENTICATED, ENCRYPTED], ids=["authenticated", "encrypted"])
+def test_a_peer_that_closes_behind_its_220_gets_nothing(
+    run: Run, authority: Authority, requirement: Requirement
+) -> None:
+    async def scene() -> None:
+        result, server = await try_once(authority, requirement, dropped_after_220)
+        # Whether the 220 or the end of the connection is seen first is the kernel's choice.
+        assert result.status in ("4.4.2", "4.7.5")
+        assert_nothing_sent(result, server, result.status)
 
     run(scene())
 
@@ -454,4 +485,5 @@ def test_a_real_postfix_with_tls_takes_messages_on_kept_connections(authority: A
 
     with postfix("mx.school.test", domains=("school.test",), tls=leaves.good) as server:
         uvloop.run(scene(server.port))
-        assert server.log.count("TLS connection established from") == 3
+        wait_for(lambda: server.log.count("starttls=1") == 3, 5, "Postfix has seen three TLS connections end")
+        assert sum(int(count) for count in re.findall(r" data=(\d+)", server.log)) == 30

@@ -350,6 +350,8 @@ class Replaced:
 
     def __init__(self, folder: Path, recipients: Recipients, fingerprint: str, timeout: float = 20) -> None:
         self.path = folder / "gpg"
+        self.spare = folder / "spare"
+        self.spare.mkdir(mode=0o700)
         self.says("")
         self.gateway = OpenPgp(settings.OpenPgp(program=str(self.path), timeout=timeout), folder / "gnupg")
         self.gateway.keyring.import_keys(recipients.public(fingerprint))
@@ -359,7 +361,7 @@ class Replaced:
         """From now on encryption runs `script`; everything else is the real program."""
         new = self.path.with_suffix(".new")
         new.write_text(
-            f'#!/bin/sh\nreal=/usr/bin/gpg\ncase "$*" in *--encrypt*) ;; *) exec $real "$@" ;; esac\n{script}\n'
+            f'#!/bin/sh\nreal=/usr/bin/gpg\nspare={self.spare}\ncase "$*" in *--encrypt*) ;; *) exec $real "$@" ;; esac\n{script}\n'
             'exec $real "$@"\n'
         )
         new.chmod(0o755)
@@ -367,8 +369,10 @@ class Replaced:
 
 
 @pytest.fixture
-def replaced(tmp_path: Path, recipients: Recipients, curve: str) -> Replaced:
-    return Replaced(tmp_path, recipients, curve)
+def replaced(tmp_path: Path, recipients: Recipients, curve: str) -> Iterator[Replaced]:
+    program = Replaced(tmp_path, recipients, curve)
+    yield program
+    KeyRing(program.spare).close()
 
 
 OK = "echo '[GNUPG:] BEGIN_ENCRYPTION 2 9' >&2; echo '[GNUPG:] END_ENCRYPTION' >&2"
@@ -389,8 +393,8 @@ OK = "echo '[GNUPG:] BEGIN_ENCRYPTION 2 9' >&2; echo '[GNUPG:] END_ENCRYPTION' >
         (f'$real "$@"; cat /proc/self/environ; {OK}; exit 0', ProtectionRefusedError),
         (f'$real "$@" | head -5; {OK}; exit 0', ProtectionRefusedError),
         ('$real "$@"; $real "$@"; exit 0', ProtectionRefusedError),
-        (f"$real --store --armor; {OK}; exit 0", ProtectionRefusedError),
-        (f"$real --batch --passphrase x --pinentry-mode loopback --symmetric --armor; {OK}; exit 0",
+        (f"$real --homedir $spare --store --armor; {OK}; exit 0", ProtectionRefusedError),
+        (f"$real --homedir $spare --batch --passphrase x --pinentry-mode loopback --symmetric --armor; {OK}; exit 0",
          ProtectionRefusedError),
         ("echo '[GNUPG:] INV_RECP 0 X' >&2; exit 2", ProtectionUnavailableError),
         ("echo '[GNUPG:] FAILURE encrypt 53' >&2; exit 0", ProtectionRefusedError),

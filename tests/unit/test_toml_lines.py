@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.toml_lines import Path, line_index
 
-DOCUMENT = r'''# a comment with [brackets] and "quotes
+DOCUMENT = r"""# a comment with [brackets] and "quotes
 title = "a # no comment" # a comment
-"3.5.1" = 'it''' + r"""'
+"3.5.1" = 'it""" + r"""'
 dotted . "quoted.key".x = 1
 
 [table]

@@ -89,6 +89,7 @@ def test_without_mx_the_domain_itself_is_the_host(monkeypatch: pytest.MonkeyPatc
         ({("school.test", "MX"): ["0 ."]}, "5.1.10"),
         ({("other.test", "MX"): ["0 ."]}, "5.1.2"),
         ({("school.test", "TXT"): ["x"]}, "5.4.4"),
+        ({("gateway.test", "A"): ["192.0.2.1"], ("school.test", "MX"): ["10 gateway.test."]}, "5.4.6"),
         ({("school.test", "MX"): ["10 gone.test."]}, "5.4.4"),
         ({("school.test", "MX"): ["10 GATEWAY.test."]}, "5.4.6"),
         ({("school.test", "MX"): ["10 gateway.test.", "20 a.test."], ("a.test", "A"): ["192.0.2.1"]}, "5.4.6"),
@@ -197,3 +198,10 @@ def test_a_next_hop_without_address_may_be_put_right(monkeypatch: pytest.MonkeyP
 def test_a_resolver_must_be_an_address(server: str) -> None:
     with pytest.raises(StartupError):
         Resolver([server])
+
+
+def test_a_domain_without_mx_that_is_this_gateway_is_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = destinations(monkeypatch, {("gateway.test", "A"): ["192.0.2.1"]})
+    with pytest.raises(RouteRefused) as caught:
+        targets(made, "gateway.test")
+    assert caught.value.status == "5.4.6"

@@ -30,7 +30,9 @@ def entry(domain: str, until: date = date(2026, 12, 31)) -> RegisterEntry:
 
 def snapshot(*entries: RegisterEntry, keys: tuple[PinnedKey, ...] = ()) -> Snapshot:
     spoc = Contact(role="Data Protection Officer", email="dpo@health.example")
-    health = Partner(id="health", name="Health", domains=("health.example", "ward.health.example"), spoc=spoc, keys=keys)
+    health = Partner(
+        id="health", name="Health", domains=("health.example", "ward.health.example"), spoc=spoc, keys=keys
+    )
     policy = Policy(purposes={"3.5.1": "x"}, bases={}, conditions={})
     return Snapshot(partners=(health,), register_=entries, policy=policy)
 

@@ -175,9 +175,7 @@ def test_a_whole_message_encrypted_at_the_minimum_or_above_is_an_encrypted_servi
 ) -> None:
     decision = decided(replace(WHOLE, whole=strength), under=snapshot(minimum_strength=minimum))
     enough = strength >= Strength[minimum.upper()]
-    assert ended(decision) == (
-        (Verdict.ALLOW, 3, Limb.ENCRYPTED_SERVICE) if enough else (Verdict.REFUSE, 8, None)
-    )
+    assert ended(decision) == ((Verdict.ALLOW, 3, Limb.ENCRYPTED_SERVICE) if enough else (Verdict.REFUSE, 8, None))
     if enough:
         assert (decision.strength, decision.scheme) == (strength, "OpenPGP SEIPD v1")
 
@@ -320,7 +318,11 @@ def test_an_entry_is_in_force_on_its_first_and_last_day() -> None:
         (ROUTE, {}, Requirement(Assurance.AUTHENTICATED, ("relay.health.example",))),
         (Route(host="192.0.2.1", names=("a.example",)), {}, Requirement(Assurance.AUTHENTICATED, ("a.example",))),
         (ROUTE, {"mx": ("mx.health.example",)}, Requirement(Assurance.AUTHENTICATED, ("mx.health.example",))),
-        (None, {"assurance": RegisterAssurance.PINNED, "pins": (PIN,)}, Requirement(Assurance.AUTHENTICATED, (), (PIN,))),
+        (
+            None,
+            {"assurance": RegisterAssurance.PINNED, "pins": (PIN,)},
+            Requirement(Assurance.AUTHENTICATED, (), (PIN,)),
+        ),
         (None, {"pins": (PIN,)}, Requirement(Assurance.AUTHENTICATED)),
     ],
 )
@@ -487,4 +489,3 @@ def test_an_observed_share_to_a_stranger_goes_to_the_domain_s_mx() -> None:
 def test_a_decision_names_its_snapshot_and_is_the_same_every_time() -> None:
     assert decided(ATTACHED).snapshot == SNAPSHOT.id
     assert decided(ATTACHED) == decided(ATTACHED)
-

@@ -74,7 +74,9 @@ FACTS = st.builds(
     password_in_clear=st.booleans(),
     malformed=st.booleans(),
 )
-ROUTES = st.sampled_from([None, ROUTE, Route(host="r.example", tls="authenticated"), Route(host="p.example", pins=(PIN,))])
+ROUTES = st.sampled_from(
+    [None, ROUTE, Route(host="r.example", tls="authenticated"), Route(host="p.example", pins=(PIN,))]
+)
 PARTNERS = st.one_of(
     st.none(),
     st.builds(
@@ -102,7 +104,9 @@ SNAPSHOTS = st.sampled_from(
         snapshot(require_purpose=False, transport="opportunistic", covering_note_characters=0),
     ]
 )
-ENVELOPES = st.sampled_from(["", SENDER, SENDER, "x@stranger.example"]).map(lambda s: Envelope(s, (Recipient(RECIPIENT),)))
+ENVELOPES = st.sampled_from(["", SENDER, SENDER, "x@stranger.example"]).map(
+    lambda s: Envelope(s, (Recipient(RECIPIENT),))
+)
 WITHOUT = st.sampled_from([frozenset(), frozenset({Limb.SECURE_DOMAINS}), frozenset(Limb)])
 CASES = st.fixed_dictionaries(
     {
@@ -144,7 +148,9 @@ def worse(case: Case, how: str) -> Case:
 
 
 HOW = st.sampled_from(
-    "subject|body|whole|attachments|clear part|longer|password|malformed|entry|sender entry|keys|partner|without".split("|")
+    "subject|body|whole|attachments|clear part|longer|password|malformed|entry|sender entry|keys|partner|without".split(
+        "|"
+    )
 )
 
 

@@ -111,7 +111,9 @@ def test_what_looks_like_an_encoded_word_after_decoding_stays_text() -> None:
     assert subject_of(strip_tag(b"Subject:" + encoded + BODY)) == "=?utf-8?Q?=5Bx=5D?="
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"[purpose: 3.5.1]", b"[ purpose:x]", b"=?utf-8?Q?[purpose:x]?=", b""]))
+@given(
+    st.binary(max_size=200), st.sampled_from([b"[purpose: 3.5.1]", b"[ purpose:x]", b"=?utf-8?Q?[purpose:x]?=", b""])
+)
 def test_no_bytes_make_it_fail_or_touch_what_follows(noise: bytes, inserted: bytes) -> None:
     head = noise.replace(b"\r", b"").replace(b"\n", b"\r\n ")
     content = b"Subject:" + head[:50] + inserted + head[50:] + b"\r\nX: y" + BODY
@@ -149,7 +151,9 @@ def test_a_tag_is_read(subject: str, expected: tuple[str, str, str, str]) -> Non
     assert subject[found.start] == "[" and subject[found.end - 1] == "]"
 
 
-@pytest.mark.parametrize("subject", ["", "purpose: 3.5.1", "[purpose 3.5.1]", "[purpose: " + "x" * 201 + "]", "[purpose: a[b]]"])
+@pytest.mark.parametrize(
+    "subject", ["", "purpose: 3.5.1", "[purpose 3.5.1]", "[purpose: " + "x" * 201 + "]", "[purpose: a[b]]"]
+)
 def test_what_does_not_follow_the_grammar_is_no_tag(subject: str) -> None:
     assert tag.find(subject) is None
     assert tag.remove(subject) == subject

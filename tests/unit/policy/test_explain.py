@@ -147,7 +147,9 @@ def addressed(decision: Decision, recipient: str) -> Decision:
 
 def test_one_reply_names_every_refused_recipient_under_one_status_code() -> None:
     no_key = decided(CLEAR, destination(OPENPGP_PARTNER))
-    lines = reply_lines([addressed(decided(CLEAR), "a@health.example"), decided(ATTACHED), addressed(no_key, "b@x.test")])
+    lines = reply_lines(
+        [addressed(decided(CLEAR), "a@health.example"), decided(ATTACHED), addressed(no_key, "b@x.test")]
+    )
     assert all(line.startswith("550-5.7.1 ") for line in lines[:-1])
     assert lines[-1].startswith("550 5.7.1 ")
     text = " ".join(line[10:] for line in lines)
@@ -160,7 +162,9 @@ def test_a_reply_for_one_recipient_has_its_own_status() -> None:
     assert lines[0].startswith(("550-5.7.6 <jo@health.example>", "550 5.7.6 <jo@health.example>"))
 
 
-@pytest.mark.parametrize("recipient", ["a" * 300 + "@health.example", "j\u00f6@health.example", "a\r\n250 ok@x.example"])
+@pytest.mark.parametrize(
+    "recipient", ["a" * 300 + "@health.example", "j\u00f6@health.example", "a\r\n250 ok@x.example"]
+)
 def test_reply_lines_are_short_ascii_and_lose_no_word(recipient: str) -> None:
     decision = addressed(decided(CLEAR, destination(LONG)), recipient)
     lines = reply_lines([decision])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import time
 from email.message import Message
 
 import pytest
@@ -147,6 +148,7 @@ def test_the_mark_goes_behind_the_media_type_and_changes_nothing_else(value: byt
         "Schlüssel: x\r\n".encode(),
         b"From: a@agency.test\nSubject: bare line end\r\n",
         b": no name\r\n",
+        b"From: a@agency.test\r\n \r\nSubject: behind a line of white space\r\n",
         b"Subject : white space before the colon\r\n",
     ],
 )
@@ -239,3 +241,25 @@ def test_the_assembled_message_has_the_two_parts_of_rfc_3156() -> None:
     assert data.get_content_type() == "application/octet-stream"
     assert data.get_payload().encode() == armour.replace(b"\n", b"\r\n")
     assert message.defects == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"text/plain; hp" + b"*" * 300_000,
+        b" " * 300_000,
+        b"a" * 300_000 + b"/" + b"b" * 300_000 + b" (",
+        b"; hp " * 90_000,
+    ],
+)
+def test_a_hostile_content_type_costs_little_time(value: bytes) -> None:
+    begin = time.process_time()
+    mime.draft(b"Content-Type: " + value + b"\r\n\r\nbody")
+    assert time.process_time() - begin < 1
+
+
+def test_a_hostile_header_costs_little_time() -> None:
+    header = b"".join(b"%b: " % name + b"(<" * 100_000 + b"\r\n" for name in (b"References", b"Date", b"From"))
+    begin = time.process_time()
+    mime.draft(header + b"X: y\r\n" * 100_000 + b"\r\nbody")
+    assert time.process_time() - begin < 2
