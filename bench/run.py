@@ -138,7 +138,7 @@ def measure(relay: Relay, file: Path, count: int, recipient: str, sessions: int)
 
 def latency(relay: Relay, file: Path, count: int = 300) -> dict[str, float]:
     """Milliseconds from MAIL to the final 250 on one connection, one message after another."""
-    content = file.read_bytes()
+    content = file.read_bytes().replace(b"\n", b"\r\n")
     connection = connect(relay.port)
     times = []
     for number in range(count):

@@ -17,7 +17,7 @@ from typing import Protocol
 from gateway import codec, metrics
 from gateway.audit import records
 from gateway.destinations.lookup import Destinations
-from gateway.directory.model import Policy, Snapshot
+from gateway.directory.model import Partner, Policy, Snapshot
 from gateway.errors import ProtectionRefusedError, StoreFullError, TemporaryError
 from gateway.inspection import inspect_message
 from gateway.log import get_logger
@@ -39,6 +39,7 @@ from gateway.model import (
 )
 from gateway.notices import Failure, Notices
 from gateway.policy import declaration, explain
+from gateway.policy.advice import advise
 from gateway.policy.decide import decide
 from gateway.protection.openpgp import OpenPgp
 from gateway.settings import Limits
@@ -97,6 +98,10 @@ class Judge:
     def policy(self) -> Policy:
         return self._in_force().policy
 
+    def partner(self, partner_id: str) -> Partner | None:
+        """The partner of that id in the snapshot in force."""
+        return self._in_force().partner(partner_id)
+
     def decide(
         self,
         facts: MessageFacts,
@@ -119,7 +124,8 @@ class Judge:
         """Stage 5 for one set of keys. Raises `ProtectionError`; never returns clear text."""
         if decision.method is not Method.OPENPGP or self._openpgp is None:
             raise ProtectionRefusedError(f"there is no way to protect with {decision.method}")
-        return await asyncio.to_thread(self._openpgp.protect, content, decision.keys)
+        with metrics.gpg_seconds.time():
+            return await asyncio.to_thread(self._openpgp.protect, content, decision.keys)
 
 
 class Journey:
@@ -202,7 +208,7 @@ class Journey:
                         bodies[key] = Body(key[0], key[1], message.trace + protected)
                 except ProtectionRefusedError as error:
                     log.warning("not protected", share=share.id, reason=str(error))
-                    share = replace(share, decision=_unprotected(decision, str(error)))
+                    share = replace(share, decision=_unprotected(decision, str(error), self._judge.partner(decision.partner)))
             elif decision.sends or decision.verdict is Verdict.HOLD:
                 chosen = content if decision.enforced else message.content
                 variant = "original" if decision.enforced else "observed"
@@ -383,7 +389,7 @@ def _refuses_all(shares: Sequence[Share], policy: Policy) -> bool:
     return all(refused) or (any(refused) and policy.on_partial_refusal == "refuse-all")
 
 
-def _unprotected(decision: Decision, problem: str) -> Decision:
+def _unprotected(decision: Decision, problem: str, partner: Partner | None) -> Decision:
     """The same share, refused because protecting it failed for good."""
     reason = Reason(7, "protection-failed", f"Protecting the share failed: {problem}.", "5.3.4")
     return replace(
@@ -394,7 +400,7 @@ def _unprotected(decision: Decision, problem: str) -> Decision:
         method=None,
         keys=(),
         reasons=(*decision.reasons, reason),
-        advice="Send the information in an encrypted attachment, or ring the recipient's single point of contact",
+        advice=advise("no-attachment", partner),
     )
 
 

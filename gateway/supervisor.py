@@ -66,7 +66,7 @@ class Supervisor:
         self._children: dict[int, _Child] = {}
         self._lifeline: tuple[int, int] = (-1, -1)
         self._sockets: list[list[socket.socket]] = []
-        self._stopping = False
+        self._worker_ended: Callable[[], object] = int
 
     def run(self) -> int:
         """Serves until SIGTERM or SIGINT. Returns the exit code."""
@@ -76,6 +76,7 @@ class Supervisor:
         with self._state_lock():
             self._check_configuration()
             health.prepare(settings.state / "metrics")
+            self._worker_ended = _exit_counter()
             with Store.open(settings, create=True) as store:
                 self._prepare(store)
                 self._bind()
@@ -122,9 +123,11 @@ class Supervisor:
         keys = OpenPgp(self._settings.openpgp, self._settings.key_ring)
         now = datetime.now(UTC)
         found = examine(self._config, now.date(), lambda _: lambda fingerprint: keys.key_facts(fingerprint, now))
-        if found.faults:
-            raise ConfigurationError(found.faults)
-        for warning in found.warnings:
+        # What lapsed by the passing of time is heeded by the decisions; it must not keep the relay down.
+        wrong = tuple(fault for fault in found.faults if fault not in found.lapsed)
+        if wrong:
+            raise ConfigurationError(wrong)
+        for warning in (*found.lapsed, *found.warnings):
             _log.warning("configuration", warning=str(warning))
 
     def _prepare(self, store: Store) -> None:
@@ -218,6 +221,7 @@ class Supervisor:
                 continue
             quick = child.quick_deaths + 1 if time.monotonic() - child.started < 5 else 0
             _log.error("worker died", owner=child.owner, code=code)
+            self._worker_ended()
             os.close(child.beat)
             with store.writing() as connection:
                 stored.release(connection, child.owner)
@@ -291,6 +295,14 @@ class Supervisor:
                 child.process.wait()
 
 
+def _exit_counter() -> Callable[[], None]:
+    """Counts workers that end unasked. Metrics may only be imported once their folder is prepared."""
+    from gateway import metrics
+
+    metrics.allocate()
+    return metrics.worker_ended
+
+
 def _listen(listener: Listener, workers: int) -> list[socket.socket]:
     family = socket.AF_INET6 if ":" in listener.address else socket.AF_INET
     port, sockets = listener.port, []
@@ -325,7 +337,3 @@ def _queue_facts(store: Store) -> health.QueueFacts:
         overdue = stored.oldest_due(connection, time.time())
     return health.QueueFacts(counts.get("queued", 0), counts.get("held", 0), overdue)
 
-
-def serve(config: Path, stopped: Callable[[int], None] = sys.exit) -> None:
-    """Runs a supervisor and ends the program with its exit code."""
-    stopped(Supervisor(config).run())

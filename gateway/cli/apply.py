@@ -72,7 +72,7 @@ def login_name() -> str:
 def _apply(settings: Settings, snapshot: Snapshot, found: Examination, request: Request) -> None:
     from gateway.store import Store
 
-    with Store.open(settings) as store:
+    with Store.open(settings, create=True) as store:
         before = store.in_force()
         changes = difference(before, snapshot)
         if not request.json:
@@ -82,7 +82,7 @@ def _apply(settings: Settings, snapshot: Snapshot, found: Examination, request: 
         if applied and not request.yes:
             _ask(request)
         if applied:
-            store.activate(snapshot, request.who, request.why)
+            store.activate(snapshot, request.who, request.why, replacing=before.id if before else "")
     if request.json:
         print_json(report(before, snapshot, changes, found, applied))
     elif applied:

@@ -6,7 +6,7 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Adds every command to `app`. Imports happen here, and the heavy ones in the commands, so that help stays quick."""
+    """Adds every command to `app`. Heavy imports happen in the commands, so that help stays quick."""
     from gateway.cli import (
         apply,
         audit,

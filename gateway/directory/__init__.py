@@ -1,1 +1,1 @@
-"""The directory: partners, secure-domain register, purposes and policy, in one immutable, content-addressed snapshot."""
+"""The directory: partners, secure-domain register, purposes and policy, in one content-addressed snapshot."""

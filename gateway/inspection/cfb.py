@@ -31,6 +31,7 @@ _PASSWORD_NS = "{http://schemas.microsoft.com/office/2006/keyEncryptor/password}
 _INFO_MOST = 64 * 1024
 _SIDE_STREAM_MOST = 64 * 1024
 _OVERHEAD = 64 * 1024  # of a compound file beside its streams
+_PADDING_MOST = 4096 + 16
 _STRONG_SPINS = 100_000
 _KEY_BLOCK = bytes.fromhex("146e0be7abacd0d6")
 _DIGESTS: dict[str, Callable[[bytes], hashlib._Hash]] = {
@@ -76,7 +77,7 @@ def judge(data: bytes, context: Context) -> PartFacts:
     cipher = _describe(info)
     if size > len(package) + size // 50 + _OVERHEAD:
         findings.append("trailing-bytes")
-    if not looks_random(package, 8):
+    if not _package_is_ciphertext(package):
         findings.append("looks-readable")
     default = _opens_by_default(cipher, package, context)
     if default:
@@ -93,6 +94,18 @@ def _stream(ole: olefile.OleFileIO, name: str, most: int) -> bytes:
         raise OfficeError("stream too long")
     content: bytes = ole.openstream(name).read()
     return content
+
+
+def _package_is_ciphertext(package: bytes) -> bool:
+    """True if the package looks random as far as its stated size, and is padding from there (MS-OFFCRYPTO 2.3.4.4)."""
+    if len(package) < 24:
+        raise OfficeError("EncryptedPackage cut short")
+    end = 8 + (struct.unpack_from("<Q", package)[0] + 15 & ~15)
+    if end > len(package):
+        raise OfficeError("EncryptedPackage shorter than it says")
+    padding = package[end:]
+    padded = not padding.strip(b"\0") or (len(padding) <= _PADDING_MOST and looks_random(padding))
+    return padded and looks_random(package, 8, end)
 
 
 def _beside(ole: olefile.OleFileIO, names: list[str]) -> list[str]:
@@ -238,7 +251,7 @@ def _opens_by_default(cipher: _Cipher, package: bytes, context: Context) -> str:
     """A finding if a built-in password opens the document, or if that could not be tried."""
     if cipher.strength is Strength.NONE or (cipher.strength is Strength.WEAK and cipher.opens is None):
         return ""
-    if cipher.opens is None or len(package) < 24:
+    if cipher.opens is None:
         return "not-examined"
     for password in _DEFAULT_PASSWORDS:
         if not context.budget.take_spins(cipher.spins):

@@ -16,9 +16,13 @@ from dataclasses import dataclass
 
 from stdnum.gb import nhs, upn, utr
 
+from gateway.inspection.findings import UNSCANNED
 from gateway.model import Counts
 
 _NEAR = 60  # characters to either side in which a word gives a number its meaning
+
+_DATE_MOST = 24  # longest date: a window begins this far before the end of the one before it
+_EXPANSION = 2  # compatibility forms that make a text longer than this are no text that people write
 
 _DIGITS = re.compile(r"[0-9]+")
 _TEN = re.compile(r"(?<![0-9])[0-9]{3}[ .-]?[0-9]{3}[ .-]?[0-9]{4}(?![0-9])")
@@ -86,8 +90,12 @@ def count_in_name(text: str) -> Counts:
 
 def count(text: str, known_addresses: frozenset[str] = frozenset()) -> Counts:
     """The identifiers in `text`. E-mail addresses in `known_addresses` (lower case) are not counted."""
-    text = " ".join(normalise(text).split())
     found: Counter[str] = Counter()
+    most = len(text) * _EXPANSION + 1000
+    text = normalise(text)
+    if len(text) > most:
+        text, found[UNSCANNED] = text[:most], 1
+    text = " ".join(text.split())
     if "@" in text:
         found["email"] = sum(1 for address in set(_addresses(text)) if address not in known_addresses)
     lower = text.lower()
@@ -162,8 +170,9 @@ def _long_numbers(
 def _births(text: str, found: Counter[str]) -> None:
     """Dates that stand near a word of birth."""
     counted: set[int] = set()
+    end = 0
     for word in _BIRTH.finditer(text):
-        start, end = max(0, word.start() - _NEAR), word.end() + _NEAR
+        start, end = max(end - _DATE_MOST, word.start() - _NEAR, 0), word.end() + _NEAR
         for pattern in (_NUMERIC_DATE, _WORD_DATE):
             counted.update(match.start() for match in pattern.finditer(text, start, end) if _plausible(match))
     found["date-of-birth"] += len(counted)

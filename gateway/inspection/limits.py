@@ -19,6 +19,7 @@ class Limits:
 
     depth: int = 16  # multiparts, attached messages and archives inside one another
     parts: int = 1000  # body parts and archive members, all levels together
+    delimiters: int = 20_000  # places of one multipart that look like its boundary
     header_block: int = 256 * 1024  # one header, top or part
     field_text: int = 16 * 1024  # of one header field that is read as text
     text: int = 256 * 1024  # characters of visible text searched for identifiers, all parts together

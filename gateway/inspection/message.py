@@ -22,6 +22,7 @@ _VISIBLE = frozenset({"text/plain", "text/html", "text/enriched", "text/richtext
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _FRAGMENTS = frozenset({"message/partial", "message/external-body"})
 _NOTHING = frozenset({"key-material", "nothing-to-protect"})
+_MARKUP_SHARE = 4  # HTML is read as far as this many times the text that is searched
 _READ_FIELDS = (b"subject", b"thread-topic", b"comments", b"keywords", b"content-description")
 _SHARING_FIELDS = (b"sharing-purpose", b"sharing-basis", b"sharing-condition", b"sharing-reference")
 _ADDRESS_FIELDS = (b"from", b"to", b"cc", b"reply-to", b"sender", b"return-path", b"disposition-notification-to")
@@ -32,10 +33,12 @@ _KNOWN_FIELD = re.compile(
     rb"|dkim-signature)[ \t]*:",
     re.IGNORECASE | re.MULTILINE,
 )
-_TELLING_MARKUP = re.compile(
-    r"\b(?:alt|title|content|value|placeholder|summary|label|src|href|aria-[a-z-]+|data-[\w-]+)\s*=|!--", re.IGNORECASE
-)
-_CHARSET_MARKUP = re.compile(r"meta http-equiv=\"?content-type\"? content=\"text/html; ?charset=[\w-]{1,20}\"", re.I)
+_SILENT_TAG = re.compile(
+    r"(?:!doctype html[^<>]{0,200}|/?[a-z][a-z0-9:]{0,12}"
+    r"(?:\s+(?:style|class|dir|lang|http-equiv|charset|content|xmlns|size|face|color|width|align|type)"
+    r"\s?=\s?(?:\"[^\"]{0,200}\"|'[^']{0,200}'|[^\s\"']{1,60}))*\s*/?)",
+    re.IGNORECASE,
+)  # markup in which no program shows words
 
 
 def recognise(data: bytes) -> bool:
@@ -182,9 +185,7 @@ def _leaf(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> _
     names = header.names(entity.type, entity.disposition)
     if kind in _VISIBLE and not names and entity.disposition.value in ("", "inline"):
         return _body(entity, content, total)
-    described = "\n".join(names)
-    if depth > total.context.depth:
-        described += "\n" + header.plain(entity.fields.first(b"content-description"), total.context.limits.field_text)
+    described = "\n".join((*names, *_part_words(entity, total, depth)))
     if kind in _MESSAGES and mime.transfer_encoding(entity) not in ("", "7bit", "8bit", "binary"):
         total.find("multipart-encoded")
     if not content.strip():
@@ -198,9 +199,22 @@ def _leaf(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> _
         part = total.context.judge(content, replace(total.context, depth=depth + 1))
         total.find(*(code for code in _all_findings(part) if code in MALFORMED))
     if kind in _FRAGMENTS:
-        part = replace(part, strength=Strength.NONE, findings=(*part.findings, "partial-message"))
+        state = Encrypted.NO if part.encrypted is Encrypted.NO else Encrypted.PARTIAL
+        part = replace(part, strength=Strength.NONE, encrypted=state, findings=(*part.findings, "partial-message"))
     _attach(part, content, described, total, around)
     return _Seen()
+
+
+def _part_words(entity: Entity, total: _Sum, depth: int) -> list[str]:
+    """What else the header of a part says in clear. The outermost header is read elsewhere."""
+    if depth == total.context.depth:
+        return []
+    most = total.context.limits.field_text
+    return [
+        header.plain(value, most)
+        for name, value in entity.fields.items
+        if name == b"content-description" or not name.startswith(b"content-")
+    ]
 
 
 def _all_findings(part: PartFacts) -> set[str]:
@@ -274,21 +288,26 @@ def _body(entity: Entity, content: bytes, total: _Sum) -> _Seen:
 
 
 def _read(reading: str, is_html: bool, total: _Sum) -> _Seen:
-    shown, inside = text.from_html(reading) if is_html else (reading, "")
+    """What a reader sees of one reading of a text, within what may be spent on text."""
     room = total.context.budget.text
+    cut = reading[: room * _MARKUP_SHARE] if is_html else reading
+    shown, inside = text.from_html(cut) if is_html else (cut, "")
     if text.gives_password(shown[:room]) or (inside and text.gives_password(inside[:room])):
         total.password = True
     counts = total.scan(f"{shown}\n{inside}" if inside else shown)
-    return _Seen(text.visible_characters(shown), counts)
+    if len(cut) < len(reading):
+        total.find("text-too-long")
+        counts = identifiers.merge(counts, ((UNSCANNED, 1),))
+    return _Seen(text.visible_characters(shown) + len(reading) - len(cut), counts)
 
 
 def _armour(reading: str, is_html: bool, total: _Sum) -> tuple[PartFacts, list[str]]:
     """The verdict on the armour in a text, and what is readable beside it: no text where there is nothing else."""
-    shown, inside = text.from_html(reading) if is_html else (reading, "")
+    shown = text.from_html(reading)[0] if is_html else reading
     content = shown.replace("\u00a0", " ").encode("utf-8")
     part = openpgp.judge_armour(content, total.context)
     comments = openpgp.clear_text(content, total.context).decode("utf-8", "replace")
-    telling = is_html and _TELLING_MARKUP.search(_CHARSET_MARKUP.sub("", inside)) is not None
+    telling = is_html and not text.only_tags(reading, _SILENT_TAG)
     if part.strength > Strength.NONE and not telling and not identifiers.count(comments):
         return part, []
     return part, [f"{comments}\n{reading if is_html else ''}"]

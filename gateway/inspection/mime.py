@@ -42,6 +42,7 @@ _FIXED_PREAMBLES = frozenset(
 )  # words that mail programs write themselves: they carry nothing
 
 
+_INNER_SPACE = re.compile(rb"[^\s][ \t]+[^\s]")
 NO_DISPOSITION = ContentType("")
 
 
@@ -163,8 +164,12 @@ def _spans(state: Walk, entity: Entity, delimiter: bytes) -> tuple[list[tuple[in
     data, start, end = state.data, entity.start, entity.end
     parts: list[tuple[int, int]] = []
     opened, closed, preamble_end = -1, -1, end
-    at = data.find(delimiter, start, end)
+    at, looked = data.find(delimiter, start, end), 0
     while at >= 0:
+        looked += 1
+        if looked > state.limits.delimiters:
+            entity.fault("too-many-parts")
+            break
         found = _line(state, entity, at, at + len(delimiter))
         if found is not None:
             closing, next_line = found
@@ -237,6 +242,8 @@ def decode(data: bytes, entity: Entity) -> bytes:
         return body
     if encoding == "base64":
         compact = body.translate(None, b"\r\n \t")
+        if (b" " in body or b"\t" in body) and _INNER_SPACE.search(body):
+            entity.fault("base64-junk")  # words between the lines, of letters that base64 has too
         try:
             return pybase64.b64decode(compact, validate=True)
         except ValueError:

@@ -368,7 +368,7 @@ def _dearmour(block: bytes) -> tuple[bytes | None, bytes]:
     if body and body[-1].startswith(b"=") and len(body[-1].strip()) == 5:
         body.pop()  # the CRC-24, which RFC 9580 section 6.1 says to ignore
     try:
-        data = pybase64.b64decode(b"".join(body).translate(None, b" \t\r"), validate=True)
+        data = pybase64.b64decode(b"".join(line.rstrip(b" \t\r") for line in body), validate=True)
     except ValueError:
         return None, b""
     comment = b"\n".join(header)

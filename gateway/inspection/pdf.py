@@ -27,6 +27,7 @@ _HEAD = 1024  # readers look for the header this far (ISO 32000-1 annex H.3.4.1)
 _DICTIONARY_MOST = 64 * 1024
 _NEST_MOST = 20
 _CANDIDATES_MOST = 50
+_LOOKED_MOST = 1000
 _CLEAR_ENOUGH = 65536  # a stream that inflates this far is no ciphertext
 _SHORT_STREAM = 64
 
@@ -70,7 +71,8 @@ def judge(data: bytes, context: Context) -> PartFacts:
     scheme, strength, findings = _encryption(data, context)
     opens = _opens(data, context)
     if opens:
-        return PartFacts(KIND, scheme=scheme, findings=(*findings, opens), size=size)
+        state = Encrypted.PARTIAL if opens == "trailers-disagree" else Encrypted.NO
+        return PartFacts(KIND, scheme=scheme, encrypted=state, findings=_unique([*findings, opens]), size=size)
     leaks = [*findings, *_leaks(data, context, clear_metadata="clear-metadata" in findings)]
     notes = ("clear-metadata",) if b"/Metadata" not in data else ()
     harmful = [code for code in leaks if code not in notes]
@@ -91,8 +93,10 @@ def _unique(codes: list[str]) -> tuple[str, ...]:
 def _opens(data: bytes, context: Context) -> str:
     """A finding where the content shows without a password, or the document cannot be read at all."""
     try:
-        with pikepdf.open(io.BytesIO(data), password="", suppress_warnings=True):
-            return "opens-without-password"
+        with pikepdf.open(io.BytesIO(data), password="", suppress_warnings=True) as document:
+            if document.user_password_matched or document.owner_password_matched:
+                return "opens-without-password"
+            return "trailers-disagree"  # a damaged table was rebuilt, without regard to /Encrypt
     except pikepdf.PasswordError:
         return ""
     except pikepdf.PdfError:
@@ -167,7 +171,9 @@ def _dictionaries(data: bytes, at: int) -> list[dict[bytes, Value]]:
         return [value]
     wanted = re.compile(rb"(?<![0-9])" + reference[1].lstrip(b"0") + rb"\s{1,32}\d{1,5}\s{1,32}obj")
     found: list[dict[bytes, Value]] = []
-    for match in wanted.finditer(data):
+    for looked, match in enumerate(wanted.finditer(data)):
+        if looked > _LOOKED_MOST:
+            raise PdfSyntaxError("too many objects of one number")
         value, _ = _read(data, match.end(), 0)
         if isinstance(value, dict) and b"Filter" in value:
             found.append(value)

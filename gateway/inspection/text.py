@@ -116,6 +116,11 @@ def from_html(source: str) -> tuple[str, str]:
     return shown, f"{inside}\n{hidden}" if hidden else inside
 
 
+def only_tags(source: str, allowed: re.Pattern[str]) -> bool:
+    """True if every tag of the source is one that `allowed` matches in full."""
+    return all(allowed.fullmatch(tag[1:-1].strip()) for tag in _TAG.findall(source))
+
+
 def _without_styles(source: str) -> tuple[str, str]:
     """Takes the contents of style and script elements out, where they are closed; returns both."""
     if _STYLE.search(source) is None:

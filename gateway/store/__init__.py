@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, desc, insert, select
+from sqlalchemy import Connection, Engine, desc, insert, select, text
 
 from gateway.directory.model import Snapshot
-from gateway.errors import StartupError, StoreError
+from gateway.errors import PermanentError, StartupError, StoreError
 from gateway.settings import Settings
 from gateway.store import files, schema
 from gateway.store.engine import WriteLock, connect, reading, transaction
@@ -26,10 +26,15 @@ from gateway.store.tables import activation, body, meta, snapshot
 from gateway.store.units import Row, Unit
 from gateway.store.writer import Writer, apply
 
-__all__ = ["SealError", "Store", "Unit", "Writer"]
+__all__ = ["ChangedMeanwhileError", "SealError", "Store", "Unit", "Writer"]
 
 _SEAL_CHECK = "seal-check"
 _MAKE_KEY = "Make one with gateway seal-key"
+_LOCK_ACTIVATIONS = text("LOCK TABLE activation IN EXCLUSIVE MODE")
+
+
+class ChangedMeanwhileError(PermanentError):
+    """Somebody else was quicker: nothing was changed."""
 
 
 class Store:
@@ -138,8 +143,7 @@ class Store:
     def in_force_id(self) -> str:
         """The id of the snapshot in force, "" where none is."""
         with self.reading() as connection:
-            query = select(activation.c.snapshot).order_by(desc(activation.c.seq)).limit(1)
-            return connection.execute(query).scalar() or ""
+            return _in_force(connection)
 
     def in_force(self) -> Snapshot | None:
         """The snapshot in force."""
@@ -156,9 +160,16 @@ class Store:
         except ValidationError as error:
             raise StoreError(f"the snapshot {snapshot_id[:12]} was made by another version: {error}") from error
 
-    def activate(self, new: Snapshot, who: str, why: str) -> None:
-        """Puts a snapshot in force and records who did it and why."""
+    def activate(self, new: Snapshot, who: str, why: str, *, replacing: str | None = None) -> None:
+        """Puts a snapshot in force and records who did it and why.
+
+        With `replacing`, only while the snapshot of that id ("" for none) is in force: else `ChangedMeanwhileError`.
+        """
         with self.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(_LOCK_ACTIVATIONS)
+            if replacing is not None and _in_force(connection) != replacing:
+                raise ChangedMeanwhileError("another directory was put in force meanwhile: look at the difference again")
             if connection.execute(select(snapshot.c.id).where(snapshot.c.id == new.id)).first() is None:
                 connection.execute(insert(snapshot), {"id": new.id, "content": new.canonical.decode()})
             connection.execute(insert(activation), {"snapshot": new.id, "at": time.time(), "who": who, "why": why})
@@ -177,6 +188,11 @@ class Store:
             raise StartupError(
                 "the seal key is not the one that this store was sealed with: put the right key file in place"
             ) from None
+
+
+def _in_force(connection: Connection) -> str:
+    query = select(activation.c.snapshot).order_by(desc(activation.c.seq)).limit(1)
+    return connection.execute(query).scalar() or ""
 
 
 def _seal_key(path: Path) -> bytes:

@@ -19,15 +19,15 @@ from tests.support.ports import free_port
 from tests.support.sink import Sink
 
 SIZE = 300_000
-BALLAST = 16 * 2**20
+BALLAST = 10 * 2**20
 
 
 @pytest.fixture
 def small_disk(home: Path) -> Iterator[Path]:
-    """A file system of 40 MiB of which 16 MiB are taken by the file `ballast`."""
+    """A file system of 24 MiB of which 10 MiB are taken by the file `ballast`."""
     disk = home / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=0700", "gateway-test", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "gateway-test", str(disk)], check=True)
     try:
         (disk / "ballast").write_bytes(b"\0" * BALLAST)
         yield disk
@@ -42,7 +42,7 @@ def mail(number: int, size: int) -> Mail:
     return Mail(f"d{number}", "jo@council.test", recipient, messages.plain(top, messages.text(size, number)))
 
 
-@pytest.mark.parametrize("size", [SIZE, 8_000], ids=["large bodies", "small bodies"])
+@pytest.mark.parametrize("size", [SIZE, 20_000], ids=["large bodies", "small bodies"])
 def test_a_full_disk_answers_452_and_loses_nothing(
     size: int, small_disk: Path, home: Path, authority: Authority
 ) -> None:
@@ -55,7 +55,7 @@ def test_a_full_disk_answers_452_and_loses_nothing(
         replies: dict[str, Reply] = {}
         connection = connect(gateway.port)
         full = 0
-        for number in range(40 * 2**20 // size):
+        for number in range(24 * 2**20 // size):
             item = mail(number, size)
             replies[item.key] = transact(connection, item)
             full += replies[item.key].code != 250

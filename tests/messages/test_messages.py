@@ -37,6 +37,7 @@ def test_message_is_judged_as_expected(name: str) -> None:
         "body_characters": facts.body_characters,
     }
     assert found == {**found, **{key: value for key, value in expected.items() if key in found}}
+    assert not (facts.malformed and found["encrypted"] == "yes")
     assert shape["kind"] == "message"
     assert shape["strength"] == expected["strength"]
     codes = _codes(shape)

@@ -361,7 +361,8 @@ class Replaced:
         """From now on encryption runs `script`; everything else is the real program."""
         new = self.path.with_suffix(".new")
         new.write_text(
-            f'#!/bin/sh\nreal=/usr/bin/gpg\nspare={self.spare}\ncase "$*" in *--encrypt*) ;; *) exec $real "$@" ;; esac\n{script}\n'
+            f"#!/bin/sh\nreal=/usr/bin/gpg\nspare={self.spare}\n"
+            f'case "$*" in *--encrypt*) ;; *) exec $real "$@" ;; esac\n{script}\n'
             'exec $real "$@"\n'
         )
         new.chmod(0o755)

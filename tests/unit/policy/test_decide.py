@@ -293,10 +293,12 @@ def test_secure_domains_at_both_ends_are_allowed_over_authenticated_transport() 
     [
         ({"entry": ENTRY}, "sender-not-registered"),
         ({"sender_entry": SENDER_ENTRY}, "recipient-not-registered"),
-        ({"entry": ENTRY, "sender_entry": entry("council.example", valid_until=date(2026, 3, 1))}, "sender-not-registered"),
+        ({"entry": ENTRY, "sender_entry": entry("council.example", valid_until=date(2026, 3, 1))},
+         "sender-not-registered"),
         ({"entry": entry("health.example", valid_from=date(2026, 3, 3)), "sender_entry": SENDER_ENTRY},
          "recipient-not-registered"),
-        ({"entry": entry("health.example", assurance=RegisterAssurance.PINNED), "sender_entry": SENDER_ENTRY}, "no-pin"),
+        ({"entry": entry("health.example", assurance=RegisterAssurance.PINNED), "sender_entry": SENDER_ENTRY},
+         "no-pin"),
     ],
 )  # fmt: skip
 def test_a_domain_that_is_not_in_force_is_not_secure(changes: dict[str, Any], code: str) -> None:
