@@ -208,7 +208,8 @@ class Journey:
                         bodies[key] = Body(key[0], key[1], message.trace + protected)
                 except ProtectionRefusedError as error:
                     log.warning("not protected", share=share.id, reason=str(error))
-                    share = replace(share, decision=_unprotected(decision, str(error), self._judge.partner(decision.partner)))
+                    partner = self._judge.partner(decision.partner)
+                    share = replace(share, decision=_unprotected(decision, str(error), partner))
             elif decision.sends or decision.verdict is Verdict.HOLD:
                 chosen = content if decision.enforced else message.content
                 variant = "original" if decision.enforced else "observed"

@@ -22,6 +22,7 @@ from gateway.model import (
     AttemptResult,
     Client,
     Decision,
+    Enforcement,
     Envelope,
     Limb,
     MessageFacts,
@@ -96,13 +97,14 @@ class Settlement:
         now: float,
         reason: str,
         state: ShareState = ShareState.BOUNCED,
+        advice: str = "",
     ) -> Unit:
         """The share is given up: the sender is told why, and what to do."""
         unit = self._finished(share, decision, result, state, reason, now)
         if not tells(share.recipient, Notify.FAILURE):
             return unit
         told = Failure(
-            share.recipient, _permanent(result.status), reason, self._advice(decision), result.remote
+            share.recipient, _permanent(result.status), reason, advice or self._advice(decision), result.remote
         )
         return join(unit, self._notices.failed(_envelope(share), share.agency, [told], body, now))
 
@@ -152,8 +154,8 @@ class Settlement:
         facts = await asyncio.to_thread(inspect_message, body)
         again = self.decide(share, facts, without=frozenset({Limb.SECURE_DOMAINS}), purpose=decision.purpose)
         reason = f"the transport that {Limb.SECURE_DOMAINS} requires was not proven in time: {result.reply}"
-        if not again.sends:
-            return self.ended(share, decision, result, body, now, reason)
+        if not again.sends and again.verdict is not Verdict.HOLD:
+            return self.ended(share, decision, result, body, now, reason, advice=again.advice)
         try:
             return await self.replan(share, again, body, now, "redecided", reason)
         except ProtectionRefusedError as error:
@@ -186,7 +188,7 @@ class Settlement:
         reason: str,
         who: str = "gateway",
     ) -> Unit:
-        """Queues the share with a new decision, protected first where that says so. Raises `ProtectionError`."""
+        """Queues or holds the share by a new decision, protected first where that says so. Raises `ProtectionError`."""
         bodies: tuple[Row, ...] = ()
         name = share.body
         if again.verdict is Verdict.PROTECT and again.enforced:
@@ -201,13 +203,13 @@ class Settlement:
                 Replan(
                     share=share.id,
                     owner=share.owner,
-                    state=ShareState.QUEUED,
+                    state=ShareState.QUEUED if again.sends else ShareState.HELD,
                     decision=codec.encode(again),
                     body=name,
                     old_body=share.body,
                     route=codec.route_key(again),
-                    due_at=now,
-                    deadline_at=self._deadline(again, share, now),
+                    due_at=now if again.sends else None,
+                    deadline_at=self._deadline(again, now) if again.sends else None,
                 ),
             ),
             records=(records.event_row(event, who, reason, now, context, decision=again),),
@@ -225,7 +227,7 @@ class Settlement:
             limb=decision.limb.value if decision.limb else "",
         )
 
-    def _deadline(self, again: Decision, share: StoredShare, now: float) -> float:
+    def _deadline(self, again: Decision, now: float) -> float:
         policy = self._judge.policy
         proving = again.limb is Limb.SECURE_DOMAINS and again.enforced
         return now + 60.0 * (policy.proof_deadline_minutes if proving else policy.retry_deadline_minutes)
@@ -235,8 +237,9 @@ class Settlement:
         known = self._clients.get(share.client)
         domain = share.sender.rpartition("@")[2]
         client = known or Client(share.client, share.agency, (domain,) if domain else ("invalid",))
-        # The header was judged at intake; a changed client rule must not strand what was accepted.
-        return replace(client, check_header_from=False)
+        # The header was judged at intake; a changed client rule must not strand what was accepted. And what was
+        # decided to be enforced stays so: a client set to observe later must not lower a requirement.
+        return replace(client, check_header_from=False, enforcement=Enforcement.ENFORCE)
 
     def _advice(self, decision: Decision) -> str:
         return decision.advice or "Ring the recipient's single point of contact if it is urgent"

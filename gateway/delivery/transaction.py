@@ -236,7 +236,6 @@ async def _content(session: Session, attempt: Attempt, accepted: list[JobShare],
     end = terminator(body)
     stuffed = dot_stuffed(body)
     try:
-        attempt.committed = len(stuffed) <= BLOCK
         await session.send_data(stuffed, end, BLOCK, timeout)
         attempt.committed = True
         # RFC 5321 section 4.5.3.2.6: the peer may need longer for this reply than for the others.
@@ -247,9 +246,7 @@ async def _content(session: Session, attempt: Attempt, accepted: list[JobShare],
     if reply.completed:
         session.needs_reset = False
         for share in accepted:
-            attempt.settle(
-                share, Outcome.DELIVERED, reply.status, reply.text, session, dsn_relayed=session.offer.dsn
-            )
+            attempt.settle(share, Outcome.DELIVERED, reply.status, reply.text, session, dsn_relayed=session.offer.dsn)
         return
     attempt.by_reply(accepted, reply, session)
     if reply.code == 421:

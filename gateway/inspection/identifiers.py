@@ -72,15 +72,16 @@ def merge(first: Counts, second: Counts) -> Counts:
     return tuple(sorted((Counter(dict(first)) + Counter(dict(second))).items()))
 
 
-def normalise(text: str) -> str:
-    """Compatibility forms, dashes and digits of any script as ASCII; invisible characters removed."""
+def normalise(text: str) -> tuple[str, bool]:
+    """Compatibility forms, dashes and digits of any script as ASCII, invisible characters removed; True if complete."""
     if text.isascii():
-        return text.replace("\0", "") if "\0" in text else text
-    text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).translate(_DASHES)
-    if text.isascii():
-        return text
+        return text.replace("\0", "") if "\0" in text else text, True
+    most = len(text) * _EXPANSION + 1000
+    text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE))
+    complete = len(text) <= most
+    text = text[:most].translate(_DASHES)
     other = {c for c in set(text) if ord(c) > 127 and c.isdecimal()}
-    return text.translate({ord(c): str(unicodedata.decimal(c)) for c in other}) if other else text
+    return (text.translate({ord(c): str(unicodedata.decimal(c)) for c in other}) if other else text), complete
 
 
 def count_in_name(text: str) -> Counts:
@@ -91,10 +92,9 @@ def count_in_name(text: str) -> Counts:
 def count(text: str, known_addresses: frozenset[str] = frozenset()) -> Counts:
     """The identifiers in `text`. E-mail addresses in `known_addresses` (lower case) are not counted."""
     found: Counter[str] = Counter()
-    most = len(text) * _EXPANSION + 1000
-    text = normalise(text)
-    if len(text) > most:
-        text, found[UNSCANNED] = text[:most], 1
+    text, complete = normalise(text)
+    if not complete:
+        found[UNSCANNED] = 1
     text = " ".join(text.split())
     if "@" in text:
         found["email"] = sum(1 for address in set(_addresses(text)) if address not in known_addresses)

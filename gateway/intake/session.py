@@ -84,6 +84,10 @@ class Session(SMTP):
             loop=asyncio.get_running_loop(),
         )
 
+    def __dir__(self) -> list[str]:
+        """Nothing: the library looks here for commands and hooks at every connection; ours are in a table."""
+        return []
+
     # ---- the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

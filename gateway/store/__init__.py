@@ -169,7 +169,7 @@ class Store:
             if connection.dialect.name == "postgresql":
                 connection.execute(_LOCK_ACTIVATIONS)
             if replacing is not None and _in_force(connection) != replacing:
-                raise ChangedMeanwhileError("another directory was put in force meanwhile: look at the difference again")
+                raise ChangedMeanwhileError("another directory came into force meanwhile: look at the difference again")
             if connection.execute(select(snapshot.c.id).where(snapshot.c.id == new.id)).first() is None:
                 connection.execute(insert(snapshot), {"id": new.id, "content": new.canonical.decode()})
             connection.execute(insert(activation), {"snapshot": new.id, "at": time.time(), "who": who, "why": why})

@@ -108,13 +108,18 @@ def test_killed_at_random_moments_under_load(
 
 
 def _kill_repeatedly(gateway: Gateway, source: random.Random) -> list[float]:
-    """Kills a worker or everything, KILLS times; returns when."""
+    """Kills a worker or everything, KILLS times and now and then once more; returns when."""
     kills = []
     for turn in range(KILLS):
         time.sleep(source.uniform(0.2, 1.5))
         kills.append(time.time())
         if turn % 2:
             gateway.kill()
+            if source.random() < 0.3:  # and once more while it starts
+                gateway.launch()
+                time.sleep(source.uniform(0.0, 2.0))
+                gateway.kill()
+                kills.append(time.time())
             time.sleep(source.uniform(0.0, 0.3))
             gateway.start()
         else:

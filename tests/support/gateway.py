@@ -204,8 +204,8 @@ class Gateway:
 
     # ------------------------------------------------------------ processes
 
-    def start(self, seconds: float = 30.0) -> Gateway:
-        """Starts `gateway serve`; AssertionError with its log where it does not get ready."""
+    def launch(self) -> int:
+        """Starts `gateway serve` without waiting; returns where its log begins."""
         before = self.log_file.stat().st_size if self.log_file.exists() else 0
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
@@ -213,11 +213,15 @@ class Gateway:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, "TMPDIR": str(self.temporary)},
             )  # fmt: skip
-        process = self._process
+        return before
+
+    def start(self, seconds: float = 40.0) -> Gateway:
+        """Starts `gateway serve` and waits; AssertionError with its log where it does not get ready."""
+        before = self.launch()
 
         def ready() -> bool:
-            if process.poll() is not None:
-                raise AssertionError(f"gateway serve ended with {process.returncode}:\n{self.log[-4000:]}")
+            if not self.running:
+                raise AssertionError("gateway serve ended")
             return any(event.get("event") == "ready" for event in self.events(before))
 
         try:

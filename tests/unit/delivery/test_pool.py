@@ -6,11 +6,13 @@ import asyncio
 
 import pytest
 
+from gateway.delivery.faults import Unproven
 from gateway.delivery.pool import Key, Pool
 from gateway.delivery.reply import Reply
 from gateway.delivery.session import Session
 from gateway.delivery.tls import Peer
-from gateway.model import Assurance, NextHop, Requirement
+from gateway.delivery.transaction import Attempt, transact
+from gateway.model import Assurance, Job, JobShare, NextHop, Recipient, Requirement
 
 KEY = Key("a.test", Requirement())
 STRICT = Key("a.test", Requirement(Assurance.AUTHENTICATED))
@@ -59,6 +61,20 @@ async def use(pool: Pool, key: Key) -> tuple[Session, Wire | None]:
 
 def pool(connections: int = 10, per_destination: int = 5, messages: int = 100, idle: float = 60.0) -> Pool:
     return Pool(connections, per_destination, messages, idle)
+
+
+@pytest.mark.parametrize("proven", [None, KEY.requirement])
+def test_no_transaction_begins_on_a_connection_that_has_not_proven_the_requirement(proven: Requirement | None) -> None:
+    async def scene() -> None:
+        made, wire = session()
+        made.proven = proven
+        shares = (JobShare("M-1", Recipient("jo@a.test")),)
+        attempt = Attempt(Job("M", "dpo@council.test", shares, "a.test", STRICT.requirement, body=b"x\r\n"))
+        with pytest.raises(Unproven):
+            await transact(made, attempt, STRICT.requirement, 1.0)
+        assert not wire.sent and wire.closed and not attempt.settled
+
+    asyncio.run(scene())
 
 
 def test_a_kept_connection_is_used_again() -> None:

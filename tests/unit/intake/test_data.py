@@ -40,7 +40,10 @@ def test_pipelined_commands_behind_the_end_are_handed_back() -> None:
     assert (blocks.content(), left) == (b"hi\r\n", b"MAIL FROM:<a@b.example>\r\n")
 
 
-@given(st.lists(st.sampled_from([b"a", b".", b"\r\n", b"..", b"\r\n.", b"x" * 9]), max_size=12), st.lists(st.integers(1, 7), max_size=30))
+@given(
+    st.lists(st.sampled_from([b"a", b".", b"\r\n", b"..", b"\r\n.", b"x" * 9]), max_size=12),
+    st.lists(st.integers(1, 7), max_size=30),
+)
 def test_any_cutting_gives_the_same_content(pieces: list[bytes], sizes: list[int]) -> None:
     content = b"".join(pieces) + b"\r\n"
     stuffed = content.replace(b"\r\n.", b"\r\n..")
@@ -53,7 +56,19 @@ def test_any_cutting_gives_the_same_content(pieces: list[bytes], sizes: list[int
 
 @pytest.mark.parametrize(
     "smuggled",
-    [b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\n", b"\r\n.\r", b"\r.\r\n", b"a\nb", b"a\rb", b"\r\r\n", b"\n\r\n", b"\r\n\n"],
+    [
+        b"\n.\n",
+        b"\n.\r\n",
+        b"\r.\r",
+        b"\r\n.\n",
+        b"\r\n.\r",
+        b"\r.\r\n",
+        b"a\nb",
+        b"a\rb",
+        b"\r\r\n",
+        b"\n\r\n",
+        b"\r\n\n",
+    ],
 )
 @pytest.mark.parametrize("cut", range(1, 5))
 def test_other_line_ends_neither_end_the_data_nor_go_unnoticed(smuggled: bytes, cut: int) -> None:
@@ -63,7 +78,10 @@ def test_other_line_ends_neither_end_the_data_nor_go_unnoticed(smuggled: bytes, 
     assert blocks.bare_line_end
 
 
-@given(st.binary(max_size=60).map(lambda raw: raw.translate(bytes(b"\r\n.a"[n % 4] for n in range(256)))), st.lists(st.integers(1, 5), max_size=40))
+@given(
+    st.binary(max_size=60).map(lambda raw: raw.translate(bytes(b"\r\n.a"[n % 4] for n in range(256)))),
+    st.lists(st.integers(1, 5), max_size=40),
+)
 def test_bare_line_ends_are_noticed_wherever_the_cuts_fall(noise: bytes, sizes: list[int]) -> None:
     stream = noise + b"\r\n.\r\n"
     end = (b"\r\n" + stream).find(b"\r\n.\r\n") - 2 + 5

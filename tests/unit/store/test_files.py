@@ -37,7 +37,7 @@ def test_file_and_folder_are_on_the_disk_before_write_returns(tmp_path: Path, mo
     real = os.fsync
 
     def noted(descriptor: int) -> None:
-        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
