@@ -101,7 +101,7 @@ class Notices:
         client = Client(SELF, agency, (recipient.domain,))
         message = Message(
             identity, datetime.fromtimestamp(now, UTC), client, "", self._hostname, "",
-            Envelope("", (recipient,), smtputf8=not envelope.sender.isascii()), content,
+            Envelope("", (recipient,), smtputf8=not content.isascii()), content,
         )  # fmt: skip
         share = share_id(identity, 0)
         row = self._store.body_row(identity, 0, "notice", content)

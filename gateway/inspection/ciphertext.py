@@ -9,7 +9,8 @@ from __future__ import annotations
 
 _WINDOW = 1024
 _WINDOWS = 16
-_SHORTEST = 64  # below this, chance decides
+_SHORTEST = 64  # below this, only text that is printable throughout is told apart
+_SHORT = 24  # below this, chance decides
 _MOST_DISTINCT_NEEDED = 112
 _PRINTABLE = bytes(range(32, 127)) + b"\t\r\n"
 
@@ -19,7 +20,7 @@ def looks_random(data: bytes, start: int = 0, end: int | None = None) -> bool:
     stop = len(data) if end is None else end
     size = stop - start
     if size < _SHORTEST:
-        return True
+        return size < _SHORT or bool(data[start:stop].translate(None, _PRINTABLE))
     if size <= _WINDOW * _WINDOWS:
         starts = range(start, stop - _SHORTEST + 1, _WINDOW)
     else:

@@ -43,7 +43,7 @@ _SILENT_TAG = re.compile(
 
 def recognise(data: bytes) -> bool:
     """True if the data begins with a header field and has a field that messages have near its beginning."""
-    return _FIRST_FIELD.match(data) is not None and _KNOWN_FIELD.search(data, 0, 8192) is not None
+    return _FIRST_FIELD.match(data) is not None and _KNOWN_FIELD.search(data, 0, 65536) is not None
 
 
 def judge(data: bytes, context: Context) -> PartFacts:

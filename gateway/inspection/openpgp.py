@@ -44,6 +44,7 @@ _CIPHERS = {
 _AEAD = {1: "EAX", 2: "OCB", 3: "GCM"}
 
 _BEGIN = re.compile(rb"(?:\A|(?<=\n))-----BEGIN PGP ([A-Z ,/0-9]{3,40})-----[ \t]*(?=\r?\n)")
+_INNER_SPACE = re.compile(rb"[^\s][ \t]+[^\s]")
 _ARMOUR_HEADERS = (b"version", b"comment", b"hash", b"charset", b"messageid")
 _ARMOUR_HEADER_MOST = 256
 _ARMOUR_LABELS = (b"MESSAGE", b"SIGNATURE", b"PUBLIC KEY BLOCK", b"PRIVATE KEY BLOCK", b"SIGNED MESSAGE")
@@ -350,29 +351,28 @@ def armours(text: bytes, most: int = 100) -> tuple[list[Armour], bool]:
 
 def _dearmour(block: bytes) -> tuple[bytes | None, bytes]:
     """(decoded data or None, text of the armour's header) of what stands between the two armour lines."""
-    lines = block.replace(b"\r\n", b"\n").split(b"\n")[1:]
+    at = block.find(b"\n") + 1  # past the line end of the armour line
     header: list[bytes] = []
-    for index, line in enumerate(lines):
-        if not line.strip():
-            body = lines[index + 1 :]
-            break
-        if b":" not in line:
-            body = lines[index:]
+    while True:
+        stop = block.find(b"\n", at)
+        line = block[at : stop if stop >= 0 else len(block)]
+        if b":" not in line or stop < 0:
             break
         header.append(line)
-    else:
-        return None, b""
-    odd = any(line.split(b":", 1)[0].strip().lower() not in _ARMOUR_HEADERS for line in header)
-    while body and not body[-1].strip():
-        body.pop()
-    if body and body[-1].startswith(b"=") and len(body[-1].strip()) == 5:
-        body.pop()  # the CRC-24, which RFC 9580 section 6.1 says to ignore
-    try:
-        data = pybase64.b64decode(b"".join(line.rstrip(b" \t\r") for line in body), validate=True)
-    except ValueError:
-        return None, b""
+        at = stop + 1
     comment = b"\n".join(header)
-    return data, comment if not odd else comment + b" " * _ARMOUR_HEADER_MOST
+    if any(line.split(b":", 1)[0].strip().lower() not in _ARMOUR_HEADERS for line in header):
+        comment += b" " * _ARMOUR_HEADER_MOST  # an unknown field counts as text
+    body = block[at:].strip()
+    checksum = body.rfind(b"\n=")
+    if checksum >= 0 and len(body) - checksum == 6:
+        body = body[:checksum]  # the CRC-24, which RFC 9580 section 6.1 says to ignore
+    if (b" " in body or b"\t" in body) and _INNER_SPACE.search(body):
+        return None, comment
+    try:
+        return pybase64.b64decode(body.translate(None, b" \t\r\n"), validate=True), comment
+    except ValueError:
+        return None, comment
 
 
 def clear_text(text: bytes, context: Context) -> bytes:

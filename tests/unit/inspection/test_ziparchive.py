@@ -67,8 +67,12 @@ def test_an_archive_that_can_be_read_in_two_ways_is_clear(data: bytes) -> None:
 
 
 def test_readable_bytes_under_an_aes_label_are_clear() -> None:
-    start = 30 + 3 + struct.unpack_from("<H", GOOD, 28)[0]
-    assert inspect_file(patched(start, b"J" * (SECOND - start))).strength is Strength.NONE
+    for size in (10, 900, 90_000):
+        data = aes_zip(one=os.urandom(size))
+        start = 30 + 3 + struct.unpack_from("<H", data, 28)[0]
+        told = b"Jane is at risk. " * (size // 17 + 5)
+        assert inspect_file(data).strength is Strength.ACCEPTABLE
+        assert inspect_file(patched(start, told[: data.index(b"PK\x01\x02") - start], data)).strength is Strength.NONE
 
 
 def test_a_zip_comment_that_tells_something_is_clear() -> None:
