@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from gateway import metrics
 from gateway.delivery.deliverer import Deliverer
@@ -86,7 +87,7 @@ def office(settings: Settings, store: Store) -> Office:
     """Stages 2 to 5 and the settlement of shares, on an open store."""
     in_force = InForce(store)
     openpgp = OpenPgp(settings.openpgp, settings.key_ring)
-    judge = Judge(in_force, Destinations(openpgp.key_facts), openpgp, settings.limits)
+    judge = Judge(in_force, Destinations(openpgp.key_facts), openpgp, settings.limits, settings.openpgp.processes)
     notices = Notices(settings.hostname, settings.postmaster, store, in_force)
     settlement = Settlement(settings.delivery, store, judge, notices, _clients(settings))
     return Office(store, in_force, judge, notices, settlement)
@@ -97,6 +98,16 @@ def _clients(settings: Settings) -> Mapping[str, Client]:
         rule.name: Client(rule.name, rule.agency, rule.sender_domains, rule.enforcement, rule.check_header_from)
         for rule in settings.clients
     }
+
+
+def _answer(committed: asyncio.Future[None], error: Exception | None) -> None:
+    """Wakes whoever waits for the commit; nobody does where the client has gone away."""
+    if committed.done():
+        return
+    if error is None:
+        committed.set_result(None)
+    else:
+        committed.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +127,13 @@ def worker(settings: Settings, owner: str) -> Worker:
     """Builds a worker named `owner`; call it inside the event loop that will run it."""
     store = Store.open(settings)
     parts = office(settings, store)
-    writer = store.writer(metrics.commit_messages.observe)
+    loop = asyncio.get_running_loop()
+    writer = store.writer(metrics.commit_messages.observe, loop.call_soon_threadsafe)
 
     async def commit(unit: Unit) -> None:
-        await asyncio.wrap_future(writer.submit(unit))
+        committed = loop.create_future()
+        writer.queue(unit, partial(_answer, committed))
+        await committed
 
     certificates = Certificates(settings)
     deliverer = Deliverer(settings)

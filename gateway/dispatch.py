@@ -16,19 +16,22 @@ from dataclasses import dataclass
 
 from gateway import codec, metrics
 from gateway.delivery.deliverer import Deliverer
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreError
 from gateway.log import get_logger
-from gateway.model import AttemptResult, Decision, Job, JobShare
+from gateway.model import AttemptResult, Decision, Job, JobShare, Outcome
 from gateway.pipeline import LARGE
 from gateway.settings import Delivery
 from gateway.store import Store
 from gateway.store import queue as stored
 from gateway.store.queue import StoredShare
 from gateway.store.units import Unit
+from gateway.store.writer import LeaseLostError
 
 log = get_logger("delivery")
 
 _POLL = 1.0  # seconds between looks for due shares
+_LONGEST_WAIT = 8.0  # seconds between two tries to store what was delivered
+_LAST_RECORDINGS = 5.0  # seconds that they have when the worker stops
 _BACKLOG = 400  # batches waiting in memory; above, shares stay in the store
 _BACKLOG_BYTES = 24 * 1024 * 1024
 _BATCH = 50  # recipients in one SMTP transaction
@@ -67,7 +70,9 @@ class Dispatcher:
         self._backlog_bytes = 0
         self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recordings: set[asyncio.Task[None]] = set()  # never cancelled: what they store has happened
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._left: set[str] = set()  # shares left to their lease: not renewed, so that it ends
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -117,26 +122,47 @@ class Dispatcher:
                     await stack.enter_async_context(self._large)
                 await self._deliver(batch)
         except GatewayError as error:
-            log.error("share left to its lease", share=batch.shares[0][0].id, reason=str(error))
+            self._leave(batch.shares, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not strand the shares (promise 2)
+            self._leave(batch.shares, error)
         finally:
             self._backlog -= 1
             self._backlog_bytes -= len(batch.body or b"")
             self._active[batch.route] -= 1
             if not self._active[batch.route]:
                 del self._active[batch.route]
-            self._start_waiting(batch.route)
-            if self._active.total() + 1 >= self._settings.connections:
-                for route in list(self._waiting):
-                    self._start_waiting(route)
+            full = self._active.total() + 1 >= self._settings.connections
+            if full and batch.route in self._waiting:  # to the end of the row: the others come first
+                self._waiting[batch.route] = self._waiting.pop(batch.route)
+            for route in list(self._waiting) if full else (batch.route,):
+                self._start_waiting(route)
             if not self._backlog:
                 self._wake.set()
 
+    def _leave(self, shares: Sequence[tuple[StoredShare, Decision]], error: Exception) -> None:
+        """Nothing is known to be stored of these shares: their leases end by themselves, then they are tried again."""
+        self._left.update(share.id for share, _ in shares)
+        place = {"reason": str(error)} if isinstance(error, GatewayError) else {"exc_info": error}
+        log.error("share left to its lease", share=shares[0][0].id, shares=len(shares), **place)
+
     async def _deliver(self, batch: Batch) -> None:
-        share, decision = batch.shares[0]
         body = batch.body
+        results: tuple[AttemptResult, ...] = ()
         if body is None:
-            body = await asyncio.to_thread(self._store.read_body, share.body)
-        job = Job(
+            try:
+                body = await asyncio.to_thread(self._store.read_body, batch.shares[0][0].body)
+            except GatewayError as error:  # lost or changed: were it left to its lease, nobody would ever be told
+                body, results = b"", tuple(_unreadable(each, error) for each, _ in batch.shares)
+        if not results:
+            results = await self._deliverer.deliver(self._job(batch, body))
+        recording = asyncio.get_running_loop().create_task(self._record(batch, results, body))
+        self._recordings.add(recording)
+        recording.add_done_callback(self._recordings.discard)
+        await asyncio.shield(recording)
+
+    def _job(self, batch: Batch, body: bytes) -> Job:
+        share, decision = batch.shares[0]
+        return Job(
             message_id=share.message,
             sender=share.sender,
             shares=tuple(JobShare(each.id, each.recipient) for each, _ in batch.shares),
@@ -149,7 +175,9 @@ class Dispatcher:
             eight_bit=share.eight_bit,
             body=body,
         )
-        results = await self._deliverer.deliver(job)
+
+    async def _record(self, batch: Batch, results: Sequence[AttemptResult], body: bytes) -> None:
+        """Stores what became of each share; of one that fails, the others are stored all the same."""
         for (each, decided), result in zip(batch.shares, results, strict=True):
             evidence = result.evidence
             metrics.delivery_attempted(result.outcome, evidence.assurance if evidence else None)
@@ -164,10 +192,27 @@ class Dispatcher:
                 authenticated_by=evidence.authenticated_by if evidence else "",
                 attempt=each.attempts + 1,
             )
-            unit = await self._settle(each, decided, result, body, time.time())
-            await self._commit(unit)
-        if self._store.is_large(len(body)):
-            await asyncio.to_thread(self._store.sweep, [share.body])
+            try:
+                await self._settled(each, decided, result, body)
+            except Exception as error:  # noqa: BLE001 - a fault of ours with one share must not strand the others
+                self._leave([(each, decided)], error)
+
+    async def _settled(self, share: StoredShare, decision: Decision, result: AttemptResult, body: bytes) -> None:
+        """Stores one result. What was delivered is insisted on: forgotten, it would be sent a second time."""
+        until = time.monotonic() + self._settings.lease
+        wait = _POLL / 2
+        while True:
+            try:
+                await self._commit(await self._settle(share, decision, result, body, time.time()))
+                return
+            except LeaseLostError:
+                raise
+            except StoreError as error:
+                if result.outcome is not Outcome.DELIVERED or self._stopping or time.monotonic() > until:
+                    raise
+                log.error("delivered, not yet stored", share=share.id, reason=str(error))
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_WAIT)
 
     # ---- the clock
 
@@ -176,11 +221,11 @@ class Dispatcher:
         renewed = time.monotonic()
         while True:
             try:
-                if self.has_room():
-                    await self._claim()
                 if time.monotonic() - renewed > self._settings.lease / 3:
                     await asyncio.to_thread(self._renew)
                     renewed = time.monotonic()
+                if self.has_room():
+                    await self._claim()
             except GatewayError as error:
                 log.error("queue not read", reason=str(error))
             self._wake.clear()
@@ -194,7 +239,14 @@ class Dispatcher:
         claimed = await asyncio.to_thread(self._claim_now)
         batches: dict[tuple[str, str], list[tuple[StoredShare, Decision]]] = {}
         for share in claimed:
-            batches.setdefault((share.body, share.route), []).append((share, codec.decode(share.decision)))
+            self._left.discard(share.id)
+            try:
+                decision = codec.decode(share.decision)
+            except GatewayError as error:
+                self._left.add(share.id)
+                log.error("share left to its lease", share=share.id, reason=str(error))
+                continue
+            batches.setdefault((share.body, share.route), []).append((share, decision))
         for pairs in batches.values():
             self.offer(pairs, None)
         if claimed:
@@ -211,7 +263,7 @@ class Dispatcher:
     def _renew(self) -> None:
         if self._backlog:
             with self._store.writing() as connection:
-                stored.renew(connection, self.owner, self.lease_until())
+                stored.renew(connection, self.owner, self.lease_until(), without=tuple(self._left))
 
     async def stop(self, grace: float) -> None:
         """Starts nothing new, waits up to `grace` seconds for what is under way, gives the leases back."""
@@ -221,9 +273,14 @@ class Dispatcher:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._recordings:
+            await asyncio.wait(self._recordings, timeout=_LAST_RECORDINGS)
         await asyncio.to_thread(self._release)
 
     def _release(self) -> None:
         with self._store.writing() as connection:
             stored.release(connection, self.owner)
 
+
+def _unreadable(share: StoredShare, error: GatewayError) -> AttemptResult:
+    return AttemptResult(share.id, Outcome.DEFERRED, "4.3.0", f"the message cannot be read from the store: {error}")

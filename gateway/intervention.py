@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 from gateway import codec
 from gateway.app import Office
 from gateway.audit import records
-from gateway.errors import PermanentError
+from gateway.directory.model import Partner
+from gateway.errors import GatewayError, PermanentError
 from gateway.inspection import inspect_message
 from gateway.model import (
     Assurance,
     AttemptResult,
     Decision,
+    NextHop,
     Outcome,
     Purpose,
     Reason,
@@ -82,7 +84,7 @@ async def release(
                     f"the share would still not be sent: {explain.for_auditor(again)} "
                     "Give a purpose with --purpose, or send it in your own name with --override"
                 )
-            again = _overridden(again, person, office.judge.policy.least_transport)
+            again = _overridden(again, person, office.judge.partner(again.partner), office.judge.policy.least_transport)
         unit = await office.settlement.replan(
             share, again, body, time.time(), "released", person.reason, who=person.name
         )
@@ -102,11 +104,15 @@ def _check_purpose(office: Office, purpose: Purpose) -> None:
             raise PermanentError(f"{value} is no {name} of the policy: choose one of {', '.join(known)}")
 
 
-def _overridden(decision: Decision, person: Person, least: Assurance) -> Decision:
+def _overridden(decision: Decision, person: Person, partner: Partner | None, least: Assurance) -> Decision:
     reason = Reason(8, "override", f"Released against the policy by {person.name}: {person.reason}", "3.4.1")
-    requirement = decision.requirement
-    if requirement.assurance < Assurance.ENCRYPTED:
-        requirement = Requirement(max(Assurance.ENCRYPTED, least), requirement.names, requirement.pins)
+    # What was refused has no way yet: it is the partner's own, never public MX where a route is configured.
+    route = (partner.service.route if partner.service else partner.route) if partner else None
+    requirement = Requirement(max(Assurance.ENCRYPTED, least))
+    if route is not None:
+        proven = Assurance.AUTHENTICATED if route.pins else Assurance[route.tls.upper()]
+        names = route.names or (route.host,)
+        requirement = Requirement(max(requirement.assurance, proven), names, route.pins)
     return replace(
         decision,
         verdict=Verdict.ALLOW,
@@ -115,6 +121,7 @@ def _overridden(decision: Decision, person: Person, least: Assurance) -> Decisio
         method=None,
         keys=(),
         requirement=requirement,
+        next_hop=NextHop(route.host, route.port, route.implicit_tls) if route else None,
         reasons=(*decision.reasons, reason),
         advice="",
     )
@@ -132,7 +139,10 @@ def bounce(office: Office, share_id: str, person: Person) -> None:
 
 def _end(office: Office, share_id: str, person: Person, state: ShareState, final: ShareState) -> None:
     with _taken(office, share_id, state) as (share, decision):
-        body = office.store.read_body(share.body)
+        try:
+            body = office.store.read_body(share.body)
+        except GatewayError:  # a body that is lost or was changed: the share must be endable all the same
+            body = b""
         now = time.time()
         said = AttemptResult(share.id, Outcome.FAILED, "5.7.1", f"{final} by a person: {person.reason}")
         unit = office.settlement.ended(share, decision, said, body, now, said.reply, final)
@@ -140,7 +150,6 @@ def _end(office: Office, share_id: str, person: Person, state: ShareState, final
             str(final), person.name, person.reason, now, office.settlement.context(share, decision)
         )
         office.store.commit(join(unit, Unit(records=(event,))))
-        office.store.sweep([share.body])
 
 
 def retry(office: Office, share_id: str) -> None:

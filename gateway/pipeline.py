@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from gateway import codec, metrics
 from gateway.audit import records
@@ -51,6 +51,7 @@ log = get_logger("pipeline")
 
 LARGE = 256 * 1024  # bytes: above, a message is worked on off the event loop, one at a time
 Reply = tuple[str, ...]
+Result = TypeVar("Result")
 
 
 class HandOver(Protocol):
@@ -87,11 +88,18 @@ class Judge:
     """Stages 2 to 5: facts, destinations, decisions, protection. Shared by intake, re-decision and release."""
 
     def __init__(
-        self, in_force: Callable[[], Snapshot], destinations: Destinations, openpgp: OpenPgp | None, limits: Limits
+        self,
+        in_force: Callable[[], Snapshot],
+        destinations: Destinations,
+        openpgp: OpenPgp | None,
+        limits: Limits,
+        at_once: int = 4,
     ) -> None:
+        """At most `at_once` runs of gpg hold a thread, so that a gpg that hangs leaves threads for everything else."""
         self._in_force = in_force
         self._destinations = destinations
         self._openpgp = openpgp
+        self._protecting = asyncio.Semaphore(at_once)
         self.limits = limits
 
     @property
@@ -124,8 +132,9 @@ class Judge:
         """Stage 5 for one set of keys. Raises `ProtectionError`; never returns clear text."""
         if decision.method is not Method.OPENPGP or self._openpgp is None:
             raise ProtectionRefusedError(f"there is no way to protect with {decision.method}")
-        with metrics.gpg_seconds.time():
-            return await asyncio.to_thread(self._openpgp.protect, content, decision.keys)
+        async with self._protecting:
+            with metrics.gpg_seconds.time():
+                return await _in_thread(self._openpgp.protect, content, decision.keys)
 
 
 class Journey:
@@ -188,7 +197,7 @@ class Journey:
     async def _inspect(self, content: bytes) -> MessageFacts:
         if len(content) <= LARGE:
             return inspect_message(content)
-        return await asyncio.to_thread(inspect_message, content)
+        return await _in_thread(inspect_message, content)
 
     # ---- 5 protection
 
@@ -238,8 +247,8 @@ class Journey:
         self, message: Message, facts: MessageFacts, shares: tuple[Share, ...], bodies: tuple[Body, ...]
     ) -> Reply:
         """One transaction for bodies, shares and records; then hand-over and 250. It stands if the client goes away."""
-        large = any(self._store.is_large(len(body.content)) for body in bodies)
-        rows = await asyncio.to_thread(self._seal, message, bodies) if large else self._seal(message, bodies)
+        large = any(len(body.content) > LARGE for body in bodies)
+        rows = await _in_thread(self._seal, message, bodies) if large else self._seal(message, bodies)
         now = datetime.now(UTC).timestamp()
         leased = self._hand_over.has_room()
         stored = [
@@ -272,7 +281,7 @@ class Journey:
         for body, row in zip(bodies, rows, strict=True):
             mine = [pair for pair in stored if pair[0].body == row["id"] and pair[0].state is ShareState.QUEUED]
             if mine:
-                self._hand_over.offer(mine, None if row["sealed"] is None else body.content)
+                self._hand_over.offer(mine, body.content if len(body.content) <= LARGE else None)
 
     def _seal(self, message: Message, bodies: tuple[Body, ...]) -> tuple[Row, ...]:
         return tuple(
@@ -354,6 +363,21 @@ class Journey:
                 snapshot=decision.snapshot[:12],
             )
         log.info(result, message=message.id, client=message.client.name, size=len(message.content), shares=len(shares))
+
+
+async def _in_thread(work: Callable[..., Result], *arguments: object) -> Result:
+    """Runs `work` off the event loop. Whoever is cancelled meanwhile goes when the thread has ended, not before:
+
+    a client that hangs up must not free the place, nor the bytes in flight, that its message still takes up.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # seen here: nobody waits for it any more
+        raise
 
 
 _RESULT: dict[str, metrics.MessageResult] = {"2": "accepted", "4": "deferred", "5": "refused"}

@@ -66,7 +66,7 @@ class Settlement:
         if result.outcome is Outcome.FAILED:
             return self.ended(share, decision, result, body, now, result.reply)
         proving = decision.limb is Limb.SECURE_DOMAINS and decision.enforced
-        given_up = self._given_up_at(share)
+        given_up = self._given_up_at(share, proving)
         if proving and now >= (share.deadline_at or now) and result.status.startswith(_UNPROVEN):
             return await self._decide_again(share, decision, result, body, now)
         if now >= given_up:
@@ -74,15 +74,19 @@ class Settlement:
             return self.ended(share, decision, result, body, now, reason)
         return self._tried(share, decision, result, body, now)
 
-    def _given_up_at(self, share: StoredShare) -> float:
-        return share.created_at + 60.0 * self._judge.policy.retry_deadline_minutes
+    def _given_up_at(self, share: StoredShare, proving: bool) -> float:
+        """The retry deadline, counted from when the share was last queued: a held one may be released days later."""
+        policy = self._judge.policy
+        retrying = policy.retry_deadline_minutes
+        rest = max(0, retrying - policy.proof_deadline_minutes) if proving else 0
+        return max(share.created_at + 60.0 * retrying, (share.deadline_at or 0.0) + 60.0 * rest)
 
     # ---- the three ends
 
     def _delivered(
         self, share: StoredShare, decision: Decision, result: AttemptResult, body: bytes, now: float
     ) -> Unit:
-        unit = self._finished(share, decision, result, ShareState.DELIVERED, "", now)
+        unit = self._finished(share, decision, result, body, ShareState.DELIVERED, "", now)
         if not tells(share.recipient, Notify.SUCCESS) or result.dsn_relayed:
             return unit
         told = Failure(share.recipient, "2.0.0", "relayed to a server that sends no notifications", "", result.remote)
@@ -100,7 +104,7 @@ class Settlement:
         advice: str = "",
     ) -> Unit:
         """The share is given up: the sender is told why, and what to do."""
-        unit = self._finished(share, decision, result, state, reason, now)
+        unit = self._finished(share, decision, result, body, state, reason, now)
         if not tells(share.recipient, Notify.FAILURE):
             return unit
         told = Failure(
@@ -113,6 +117,7 @@ class Settlement:
         share: StoredShare,
         decision: Decision,
         result: AttemptResult,
+        body: bytes,
         state: ShareState,
         reason: str,
         now: float,
@@ -120,6 +125,7 @@ class Settlement:
         context = self.context(share, decision)
         return Unit(
             finishes=(Finish(share.id, share.owner, state, result.reply, share.body),),
+            spent_files=self._files(share, body),
             records=(records.outcome_row(context, state, result, reason, now),),
         )
 
@@ -152,16 +158,18 @@ class Settlement:
     ) -> Unit:
         """The share without the limb `secure-domains`: protected, sent otherwise, or bounced."""
         facts = await asyncio.to_thread(inspect_message, body)
-        again = self.decide(share, facts, without=frozenset({Limb.SECURE_DOMAINS}), purpose=decision.purpose)
         reason = f"the transport that {Limb.SECURE_DOMAINS} requires was not proven in time: {result.reply}"
-        if not again.sends and again.verdict is not Verdict.HOLD:
-            return self.ended(share, decision, result, body, now, reason, advice=again.advice)
         try:
+            again = self.decide(share, facts, without=frozenset({Limb.SECURE_DOMAINS}), purpose=decision.purpose)
+            if not again.sends and again.verdict is not Verdict.HOLD:
+                return self.ended(share, decision, result, body, now, reason, advice=again.advice)
             return await self.replan(share, again, body, now, "redecided", reason)
         except ProtectionRefusedError as error:
             return self.ended(share, decision, result, body, now, f"{reason}; {error}")
         except ProtectionError as error:
             log.warning("not protected now", share=share.id, reason=str(error))
+            if now >= self._given_up_at(share, proving=True):
+                return self.ended(share, decision, result, body, now, f"{reason}; {error}")
             return self._tried(share, decision, result, body, now)
 
     def decide(
@@ -199,6 +207,7 @@ class Settlement:
         context = self.context(share, again)
         return Unit(
             bodies=bodies,
+            spent_files=self._files(share, body) if bodies else (),
             replans=(
                 Replan(
                     share=share.id,
@@ -214,6 +223,10 @@ class Settlement:
             ),
             records=(records.event_row(event, who, reason, now, context, decision=again),),
         )
+
+    def _files(self, share: StoredShare, body: bytes) -> tuple[str, ...]:
+        """The share's body as a file that may no longer be needed, if it is one."""
+        return (share.body,) if self._store.is_large(len(body)) else ()
 
     def context(self, share: StoredShare, decision: Decision) -> records.ShareContext:
         """Whose share a record is about."""

@@ -222,10 +222,13 @@ class Supervisor:
             quick = child.quick_deaths + 1 if time.monotonic() - child.started < 5 else 0
             _log.error("worker died", owner=child.owner, code=code)
             self._worker_ended()
+            try:
+                with store.writing() as connection:
+                    stored.release(connection, child.owner)
+            except GatewayError as error:  # the leases end by themselves; the worker is needed now
+                _log.error("leases not freed", owner=child.owner, reason=str(error))
             os.close(child.beat)
-            with store.writing() as connection:
-                stored.release(connection, child.owner)
-            time.sleep(min(0.1 * 2**quick - 0.1, 10.0))
+            time.sleep(min(0.1 * 2 ** min(quick, 7) - 0.1, 10.0))
             self._start(child.index, quick)
 
     def _kill_hanging(self) -> None:
@@ -306,12 +309,16 @@ def _exit_counter() -> Callable[[], None]:
 def _listen(listener: Listener, workers: int) -> list[socket.socket]:
     family = socket.AF_INET6 if ":" in listener.address else socket.AF_INET
     port, sockets = listener.port, []
-    for _ in range(workers):
+    for number in range(-1, workers):
         made = socket.socket(family, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if number >= 0:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             made.bind((listener.address, port))
+            if number < 0:  # a trial: sharing would hide that another gateway listens there
+                made.close()
+                continue
             made.listen(512)
         except OSError as error:
             raise StartupError(

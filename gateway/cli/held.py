@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.common import config_option, json_option, load, out
 from gateway.cli.queue import share_argument, show_share, show_shares, who_option, why_option
+from gateway.errors import PermanentError
 from gateway.model import Purpose, ShareState
 from gateway.policy import explain
 from gateway.store import Store
@@ -48,6 +49,8 @@ def release(
     from gateway.app import office
 
     settings = load(config)
+    if not purpose and (basis or condition or reference):
+        raise PermanentError("--basis, --condition and --reference say more about a purpose: give --purpose too")
     given = Purpose(purpose, basis, condition, reference, "person") if purpose else None
     with Store.open(settings) as store:
         decision = asyncio.run(

@@ -10,6 +10,7 @@ from __future__ import annotations
 _END = b"\r\n.\r\n"
 _OVERLAP = len(_END) - 1
 _DOT_LINE = b".\r\n"
+_SMALL = 4096  # bytes: a smaller block is joined with the next, so that tiny ones cost no memory of their own
 
 
 class DataBlocks:
@@ -47,6 +48,8 @@ class DataBlocks:
         if self.size > self._limit + len(_END):
             self.too_large = True
             self._blocks.clear()
+        elif self._blocks and len(self._blocks[-1]) < _SMALL:
+            self._blocks[-1] += block
         else:
             self._blocks.append(block)
 
@@ -62,6 +65,11 @@ class DataBlocks:
         if block.endswith(b"\r"):
             returns -= 1
         self.bare_line_end |= feeds != pairs or returns != pairs
+
+    def drop(self) -> None:
+        """Keeps nothing from here on, as if all were too large; the end is still found."""
+        self._limit = -len(_END)
+        self._blocks.clear()
 
     def content(self) -> bytes:
         """The content after `feed` found the end: without the final dot line, dots unstuffed. Can be taken once."""

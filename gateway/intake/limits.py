@@ -16,19 +16,27 @@ class Load:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._connections: Counter[str] = Counter()
+        self._strangers = 0
         self._bytes = 0
 
-    def admit(self, peer: str) -> bool:
-        """Counts a new connection from `peer`; False where there are too many, then it is not counted."""
+    def admit(self, peer: str, *, stranger: bool = False) -> bool:
+        """Counts a new connection from `peer`; False where there are too many, then it is not counted.
+
+        Strangers (peers that no client's network names) may have half of the connections: the rest is the clients'.
+        """
         if self._connections.total() >= self._limits.connections:
+            return False
+        if stranger and 2 * self._strangers >= self._limits.connections:
             return False
         if self._connections[peer] >= self._limits.connections_per_client:
             return False
         self._connections[peer] += 1
+        self._strangers += stranger
         return True
 
-    def leave(self, peer: str) -> None:
+    def leave(self, peer: str, *, stranger: bool = False) -> None:
         """The connection ended."""
+        self._strangers -= stranger
         self._connections[peer] -= 1
         if self._connections[peer] <= 0:
             del self._connections[peer]

@@ -33,6 +33,8 @@ from gateway.settings import Limits, Listener
 _LINE_LIMIT = 2048  # RFC 5321 section 4.5.3.1.4 asks for 512 and more with extensions
 _AUTH_LIMIT = 12288  # RFC 4954 section 4.3
 _BLOCK = 256 * 1024
+_STRANGER_TIME = 60.0  # seconds in which a peer that no network names must have made itself known
+_LAST_WORDS = 5.0  # seconds to take our last reply; a close alone would wait for the peer for ever
 _FAILURE = "451 4.3.0 The message could not be handled now, please try again later"
 _MARK = "(partner-mail-gateway)"
 
@@ -70,6 +72,8 @@ class Session(SMTP):
         self._errors = 0
         self._reserved = 0
         self._admitted = ""
+        self._stranger = False
+        self._known_by = asyncio.get_running_loop().time() + min(_STRANGER_TIME, intake.limits.command_timeout)
         self._peer = ""
         self._helo_name = ""
         self._extended = False
@@ -95,15 +99,36 @@ class Session(SMTP):
         super().connection_made(transport)
         peername = transport.get_extra_info("peername")
         self._peer = str(peername[0]) if isinstance(peername, tuple) and peername else "unix"
-        if self._intake.load.admit(self._peer):
+        self._stranger = self._intake.clients.by_address(self._peer) is None
+        if self._intake.load.admit(self._peer, stranger=self._stranger):
             self._admitted = self._peer
 
     def connection_lost(self, error: Exception | None) -> None:
         """Gives back what this connection held."""
-        if self._admitted:
-            self._intake.load.leave(self._admitted)
-            self._admitted = ""
+        self._leave()
         super().connection_lost(error)
+
+    def _leave(self) -> None:
+        if self._admitted:
+            self._intake.load.leave(self._admitted, stranger=self._stranger)
+            self._admitted = ""
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """Counts the peer's silence from now on; of a peer that we do not know, its whole time."""
+        seconds = duration or self._intake.limits.command_timeout
+        if self._client is None:
+            seconds = min(seconds, max(0.001, self._known_by - self.loop.time()))
+        super()._reset_timeout(seconds)
+
+    def _timeout_cb(self) -> None:
+        """The time is up: says so and closes, soon by force, since a peer that reads nothing would keep us open."""
+        if self.transport is None:
+            return
+        transport = cast(asyncio.Transport, self.transport)
+        if not transport.is_closing():
+            transport.write(b"421 4.4.2 You were silent for too long\r\n")
+            transport.close()
+        self.loop.call_later(_LAST_WORDS, transport.abort)
 
     def eof_received(self) -> bool | None:
         """The peer sends no more: what it sent is still worked off (the library would drop it)."""
@@ -124,7 +149,7 @@ class Session(SMTP):
                 raise Closed
             self._identify()
             await self._say(f"220 {self.hostname} ESMTP partner-mail-gateway")
-            while not self._ending:
+            while not self._ending or self._transaction.mail is not None:
                 await self._one_command()
             await self._say(f"421 4.3.2 {self.hostname} is shutting down")
         except (Closed, ConnectionError, asyncio.IncompleteReadError):
@@ -163,6 +188,8 @@ class Session(SMTP):
         self._intake.refused(int(reply[:3]))
         self._intake.log.info("command refused", peer=self._peer, client=self._client_name(), reply=reply)
         await self._say(reply)
+        if reply.startswith("4"):  # no fault of the peer's: too many recipients are sent in the next transaction
+            return
         self._errors += 1
         if self._errors >= self._intake.limits.errors:
             await self._say("421 4.7.0 Too many errors")
@@ -197,6 +224,7 @@ class Session(SMTP):
         self._client = (
             self._login_client or self._certificate_client or self._intake.clients.by_address(self._peer)
         )
+        self._reset_timeout()
 
     def _ssl_object(self) -> ssl.SSLObject | None:
         return self.transport.get_extra_info("ssl_object") if self.transport is not None else None
@@ -309,11 +337,17 @@ class Session(SMTP):
                     if not block:
                         raise Closed
                     left = blocks.feed(block)
-                    full = full or not self._hold(blocks.size)
+                    if not full and not blocks.too_large and not self._hold(blocks.size):
+                        full = True
+                        blocks.drop()
                     if left is not None:
                         break
         except TimeoutError:
             await self._say("421 4.4.2 The message took too long")
+            raise Closed from None
+        except (MemoryError, ValueError, TypeError, LookupError) as error:
+            # What follows is the rest of a message: it must never be read as commands.
+            await self._say(await self.handle_exception(error))
             raise Closed from None
         self._reset_timeout()
         if blocks.bare_line_end:
@@ -321,10 +355,10 @@ class Session(SMTP):
             await self._refuse("550 5.6.0 Only CRLF ends a line: the message holds a bare CR or LF and was refused")
             raise Closed
         self._put_back(left)
-        if blocks.too_large:
-            raise CommandError(f"552 5.3.4 The message is larger than {self._intake.limits.message_size} bytes")
         if full:
             raise CommandError("452 4.3.1 Too much mail in flight, try again later")
+        if blocks.too_large:
+            raise CommandError(f"552 5.3.4 The message is larger than {self._intake.limits.message_size} bytes")
         return blocks.content()
 
     def _hold(self, size: int) -> bool:
@@ -391,6 +425,7 @@ class Session(SMTP):
             secured = await self.loop.start_tls(transport, self, context, server_side=True, ssl_handshake_timeout=30)
         except (OSError, asyncio.IncompleteReadError) as error:
             self._intake.log.info("TLS handshake failed", peer=self._peer, error=type(error).__name__)
+            self._leave()  # of a connection that is reset within the handshake, nobody tells us that it is lost
             raise Closed from None
         if secured is None:
             raise Closed

@@ -7,7 +7,7 @@ sentence when it cannot be opened, `StoreError` or `StoreFullError` afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, desc, insert, select, text
 
 from gateway.directory.model import Snapshot
 from gateway.errors import PermanentError, StartupError, StoreError
+from gateway.log import get_logger
 from gateway.settings import Settings
 from gateway.store import files, schema
 from gateway.store.engine import WriteLock, connect, reading, transaction
@@ -28,6 +29,7 @@ from gateway.store.writer import Writer, apply
 
 __all__ = ["ChangedMeanwhileError", "SealError", "Store", "Unit", "Writer"]
 
+_log = get_logger("store")
 _SEAL_CHECK = "seal-check"
 _MAKE_KEY = "Make one with gateway seal-key"
 _LOCK_ACTIVATIONS = text("LOCK TABLE activation IN EXCLUSIVE MODE")
@@ -88,14 +90,21 @@ class Store:
         with reading(self.engine) as connection:
             yield connection
 
-    def writer(self, committed: Callable[[int], None] = lambda units: None) -> Writer:
-        """A group-committing writer with a thread of its own; the caller closes it."""
-        return Writer(self.engine, WriteLock(self.engine), committed)
+    def writer(
+        self,
+        committed: Callable[[int], None] = lambda units: None,
+        call: Callable[[Callable[[], None]], object] = lambda answers: answers(),
+    ) -> Writer:
+        """A group-committing writer with a thread of its own (see `Writer`); the caller closes it."""
+        return Writer(self.commit, committed, call)
 
     def commit(self, unit: Unit) -> None:
-        """Commits one unit now."""
+        """Commits one unit now: files first, then the rows that name them, then away with files no row names."""
+        files.make_durable(self.bodies, unit.files)
         with self.writing() as connection:
             apply(connection, unit)
+        if unit.spent_files:
+            self._sweep(unit.spent_files)
 
     # ---- bodies
 
@@ -104,7 +113,7 @@ class Store:
         return self._inline_limit is not None and size > self._inline_limit
 
     def body_row(self, message_id: str, number: int, variant: str, *content: bytes) -> Row:
-        """The sealed row of a body. A large one goes to its file first, durable on return: call it off the loop."""
+        """The sealed row of a body. A large one is written to its file; `commit` of the row makes that durable."""
         name = f"{message_id}.{number}"
         whole = content[0] if len(content) == 1 else b"".join(content)
         row: Row = {"id": name, "message": message_id, "variant": variant, "size": len(whole)}
@@ -121,9 +130,12 @@ class Store:
             raise StoreError(f"there is no body {name}")
         return self._sealer.unseal(name, files.read(self.bodies, name) if row.sealed is None else row.sealed)
 
-    def sweep(self, names: list[str]) -> None:
-        """Removes the files among `names` that no row names any more."""
-        files.remove(self.bodies, self._orphans(names))
+    def _sweep(self, names: Sequence[str]) -> None:
+        """Removes the files among `names` that no row names any more. A failure leaves orphans for later, no more."""
+        try:
+            files.remove(self.bodies, self._orphans(names))
+        except (StoreError, OSError) as error:
+            _log.warning("spent bodies left for later", reason=str(error))
 
     def remove_orphans(self, older_than: float) -> int:
         """Removes files that no row names and that are older than so many seconds; says how many."""
@@ -131,7 +143,7 @@ class Store:
         files.remove(self.bodies, orphans)
         return len(orphans)
 
-    def _orphans(self, names: list[str]) -> list[str]:
+    def _orphans(self, names: Sequence[str]) -> list[str]:
         if not names:
             return []
         with self.reading() as connection:

@@ -1,7 +1,8 @@
 """Sealed body files: the one module that may fsync and rename.
 
-Guarantees: when `write` returns, file and folder entry are on the disk; a half-written file never has its final
-name. Failures: `StoreFullError` where there is no room, `StoreError` otherwise; a failed write leaves nothing behind.
+Guarantees: when `make_durable` returns, the files and their folder entries are on the disk; a half-written file
+never has its final name. The row that names a file is committed only after that, so that many files share the wait.
+Failures: `StoreFullError` where there is no room, `StoreError` otherwise; a failed write leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gateway.errors import StoreError, StoreFullError
@@ -18,20 +19,34 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write(folder: Path, name: str, chunks: Iterable[bytes]) -> None:
-    """Writes `chunks` as file `name`, durable on return."""
+    """Writes `chunks` as file `name`; not durable before `make_durable`."""
     temporary = folder / f".{name}.new"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             for chunk in chunks:
                 _write_all(file.fileno(), chunk)
-            os.fsync(file.fileno())
         temporary.rename(folder / name)
-        sync_folder(folder)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        kind = StoreFullError if error.errno in _NO_ROOM else StoreError
-        raise kind(f"a sealed body could not be written to {folder}: {error.strerror}") from error
+        raise _store_error(folder, error) from error
+
+
+def make_durable(folder: Path, names: Sequence[str]) -> None:
+    """Waits until the named files and the folder's entries are on the disk."""
+    if not names:
+        return
+    try:
+        for name in names:
+            _sync(folder / name)
+        _sync(folder)
+    except OSError as error:
+        raise _store_error(folder, error) from error
+
+
+def _store_error(folder: Path, error: OSError) -> StoreError:
+    kind = StoreFullError if error.errno in _NO_ROOM else StoreError
+    return kind(f"a sealed body could not be written to {folder}: {error.strerror}")
 
 
 def _write_all(descriptor: int, chunk: bytes) -> None:
@@ -40,9 +55,8 @@ def _write_all(descriptor: int, chunk: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes the folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -6,6 +6,7 @@ dead process are taken over. On PostgreSQL claims skip rows that another node is
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, update
@@ -125,9 +126,10 @@ def give_back(connection: Connection, share_id: str, owner: str) -> None:
     )
 
 
-def renew(connection: Connection, owner: str, until: float) -> None:
-    """Prolongs every lease that `owner` holds."""
-    connection.execute(update(share).where(share.c.owner == owner).values(lease_until=until))
+def renew(connection: Connection, owner: str, until: float, *, without: Collection[str] = ()) -> None:
+    """Prolongs every lease that `owner` holds, those of the shares `without` apart."""
+    held = and_(share.c.owner == owner, share.c.id.not_in(without))
+    connection.execute(update(share).where(held).values(lease_until=until))
 
 
 def release(connection: Connection, owner_prefix: str) -> int:

@@ -60,6 +60,12 @@ class Unit:
     finishes: tuple[Finish, ...] = ()
     requeues: tuple[Requeue, ...] = ()
     replans: tuple[Replan, ...] = ()
+    spent_files: tuple[str, ...] = ()  # bodies in files that the changes may have left without a share
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The bodies to insert that are files: to be made durable before the rows that name them."""
+        return tuple(row["id"] for row in self.bodies if row["sealed"] is None)
 
 
 def join(*units: Unit) -> Unit:
@@ -72,4 +78,5 @@ def join(*units: Unit) -> Unit:
         finishes=tuple(change for unit in units for change in unit.finishes),
         requeues=tuple(change for unit in units for change in unit.requeues),
         replans=tuple(change for unit in units for change in unit.replans),
+        spent_files=tuple(name for unit in units for name in unit.spent_files),
     )

@@ -11,12 +11,11 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
-from sqlalchemy import Connection, Engine, String, and_, bindparam, delete, insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, String, and_, bindparam, delete, insert, or_, select, update
 
 from gateway.errors import StoreError, StoreFullError
-from gateway.store.engine import WriteLock, transaction, translated
 from gateway.store.tables import body, message, record, share
 from gateway.store.units import Unit, join
 
@@ -137,22 +136,37 @@ def _all_changed(changed: int, wanted: int) -> None:
         raise LeaseLostError(f"{wanted - changed} of {wanted} shares are held by somebody else by now")
 
 
+Answer = Callable[[Exception | None], None]
+
+
 class Writer:
     """Commits units in groups from a thread of its own."""
 
-    def __init__(self, engine: Engine, lock: WriteLock, committed: Callable[[int], None] = lambda units: None) -> None:
-        self._engine = engine
-        self._lock = lock
-        self._committed = committed  # told the size of each group
-        self._waiting: queue.SimpleQueue[tuple[Unit, Future[None]] | None] = queue.SimpleQueue()
+    def __init__(
+        self,
+        commit: Callable[[Unit], None],
+        committed: Callable[[int], None] = lambda units: None,
+        call: Callable[[Callable[[], None]], object] = lambda answers: answers(),
+    ) -> None:
+        """`call` runs the answers of a group where they belong; then `committed` is told the group's size."""
+        self._commit_unit = commit
+        self._committed = committed
+        self._call = call
+        self._waiting: queue.SimpleQueue[tuple[Unit, Answer] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     def submit(self, unit: Unit) -> Future[None]:
-        """Queues the unit; the future is done when it is durable, or holds the `StoreError`."""
+        """Queues the unit; the future is done when it is durable, or holds the error."""
         future: Future[None] = Future()
-        self._waiting.put((unit, future))
+        # From now on it cannot be cancelled: the unit will be committed, whether or not anybody still waits.
+        future.set_running_or_notify_cancel()
+        self.queue(unit, lambda error: future.set_exception(error) if error else future.set_result(None))
         return future
+
+    def queue(self, unit: Unit, answer: Answer) -> None:
+        """Queues the unit; `answer` is given None when it is durable, or the error."""
+        self._waiting.put((unit, answer))
 
     def close(self) -> None:
         """Commits what is waiting and ends the thread."""
@@ -160,17 +174,17 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
+        ended = False
+        while not ended:
             first = self._waiting.get()
             if first is None:
                 return
             group = [first]
             ended = self._gather(group)
-            self._commit(group)
-            if ended:
-                return
+            self._call(partial(_give, self._commit(group)))
+            self._committed(len(group))
 
-    def _gather(self, group: list[tuple[Unit, Future[None]]]) -> bool:
+    def _gather(self, group: list[tuple[Unit, Answer]]) -> bool:
         while len(group) < GROUP:
             try:
                 entry = self._waiting.get_nowait()
@@ -181,22 +195,20 @@ class Writer:
             group.append(entry)
         return False
 
-    def _commit(self, group: list[tuple[Unit, Future[None]]]) -> None:
+    def _commit(self, group: list[tuple[Unit, Answer]]) -> list[tuple[Answer, Exception | None]]:
+        """Commits the group in one transaction, or one by one where that fails; says how each ended."""
         try:
-            with transaction(self._engine, self._lock) as connection:
-                apply(connection, join(*(unit for unit, _ in group)))
+            self._commit_unit(join(*(unit for unit, _ in group)))
         except StoreError as error:
             if len(group) == 1 or isinstance(error, StoreFullError):
-                for _, future in group:
-                    future.set_exception(error)
-                return
-            for entry in group:  # one of them is at fault: each for itself, so that it fails alone
-                self._commit([entry])
-            return
+                return [(answer, error) for _, answer in group]
+            # One of them is at fault: each for itself, so that it fails alone.
+            return [ended for entry in group for ended in self._commit([entry])]
         except Exception as error:  # noqa: BLE001 - a fault here must reach those who wait, not end the thread
-            for _, future in group:
-                future.set_exception(translated(error) if isinstance(error, SQLAlchemyError) else error)
-            return
-        self._committed(len(group))
-        for _, future in group:
-            future.set_result(None)
+            return [(answer, error) for _, answer in group]
+        return [(answer, None) for _, answer in group]
+
+
+def _give(answers: list[tuple[Answer, Exception | None]]) -> None:
+    for answer, error in answers:
+        answer(error)

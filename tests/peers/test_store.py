@@ -253,11 +253,9 @@ def test_a_finished_share_drops_its_body_when_the_last_one_ends(store: Store) ->
     store.commit(unit)
     names = [str(row["id"]) for row in unit.shares]
     name = str(unit.bodies[0]["id"])
-    store.commit(Unit(finishes=(Finish(names[0], ME, "delivered", "250 ok", name),)))
-    store.sweep([name])
+    store.commit(Unit(finishes=(Finish(names[0], ME, "delivered", "250 ok", name),), spent_files=(name,)))
     assert store.read_body(name) == b"x" * 5000
-    store.commit(Unit(finishes=(Finish(names[1], ME, "bounced", "550 no", name),)))
-    store.sweep([name])
+    store.commit(Unit(finishes=(Finish(names[1], ME, "bounced", "550 no", name),), spent_files=(name,)))
     assert count(store, body) == 0
     assert list(store.bodies.iterdir()) == []
     with store.reading() as connection:

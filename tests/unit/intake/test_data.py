@@ -1,5 +1,7 @@
 """The end of DATA is CRLF.CRLF and nothing else, however the network cuts it."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,3 +98,30 @@ def test_content_over_the_limit_is_dropped_but_read_to_its_end() -> None:
     blocks, left = fed(b"x" * 5000 + b"\r\n.\r\nQUIT\r\n", [100], limit=1000)
     assert blocks.too_large
     assert left == b"QUIT\r\n"
+
+
+def test_tiny_blocks_hold_little_more_memory_than_their_bytes() -> None:
+    blocks = DataBlocks(10**6)
+    tracemalloc.start()
+    try:
+        for number in range(50_000):
+            blocks.feed(b"%d" % (number % 90 + 10))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * blocks.size
+
+
+def test_what_is_dropped_is_not_held_and_the_end_is_still_found() -> None:
+    blocks = DataBlocks(10**6)
+    blocks.feed(b"x" * 1000 + b"\r\n")
+    blocks.drop()
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            assert blocks.feed(b"y" * 9998 + b"\r\n") is None
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 20_000
+    assert blocks.feed(b".\r\nQUIT\r\n") == b"QUIT\r\n"

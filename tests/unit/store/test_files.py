@@ -19,7 +19,7 @@ def test_a_written_file_is_read_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("code", "kind"), [(errno.ENOSPC, StoreFullError), (errno.EIO, StoreError)])
 @pytest.mark.parametrize("call", ["write", "fsync"])
-def test_a_failed_write_leaves_nothing(
+def test_a_failed_write_or_wait_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int, kind: type[StoreError]
 ) -> None:
     def fails(*_: object) -> int:
@@ -28,11 +28,12 @@ def test_a_failed_write_leaves_nothing(
     monkeypatch.setattr(os, call, fails)
     with pytest.raises(StoreError) as raised:
         files.write(tmp_path, "a.0", iter([b"one"]))
+        files.make_durable(tmp_path, ["a.0"])
     assert type(raised.value) is kind
-    assert list(tmp_path.iterdir()) == []
+    assert call == "fsync" or list(tmp_path.iterdir()) == []
 
 
-def test_file_and_folder_are_on_the_disk_before_write_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_and_folder_are_on_the_disk_when_durable_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     real = os.fsync
 
@@ -41,8 +42,10 @@ def test_file_and_folder_are_on_the_disk_before_write_returns(tmp_path: Path, mo
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    files.write(tmp_path, "a.0", iter([b"one"]))
-    assert synced == [".a.0.new", tmp_path.name]
+    for name in ("a.0", "b.0"):
+        files.write(tmp_path, name, iter([b"one"]))
+    files.make_durable(tmp_path, ["a.0", "b.0"])
+    assert synced == ["a.0", "b.0", tmp_path.name]
 
 
 def test_a_missing_file_is_a_store_error(tmp_path: Path) -> None:
