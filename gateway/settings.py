@@ -82,7 +82,7 @@ class Store(Frozen):
 
     url: str = ""
     seal_key: Path  # 32 random bytes; `gateway serve` never makes one by itself
-    inline_limit: int = Field(default=65536, ge=0)  # bodies above this size are sealed files
+    inline_limit: int = Field(default=262144, ge=0)  # bodies above this size are sealed files
 
 
 class OpenPgp(Frozen):

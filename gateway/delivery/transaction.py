@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from gateway.delivery.faults import Dropped, HostFault, Unproven
 from gateway.delivery.reply import Reply, clean
 from gateway.delivery.session import Offer, Session
+from gateway.lineends import has_bare
 from gateway.model import AttemptResult, Job, JobShare, Notify, Outcome, Requirement, TransportEvidence
 
 BLOCK = 256 * 1024  # bytes of body written between two looks at the connection
@@ -77,9 +78,7 @@ class Refusal:
 
 def refusal_by_content(job: Job) -> Refusal | None:
     """What is wrong with the job whatever the peer: its line ends or an address."""
-    body = job.body
-    ends = body.count(b"\r\n")
-    if body.count(b"\n") != ends or body.count(b"\r") != ends:
+    if has_bare(job.body):
         return Refusal("5.6.0", "the message has a bare CR or LF, which no server may be sent (RFC 5321 section 2.3.8)")
     if not _address_safe(job.sender):
         return Refusal("5.1.7", "the sender address cannot be written in SMTP")

@@ -18,8 +18,6 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from gateway.model import Client
 from gateway.settings import ClientRule
 
-_NOBODY = PasswordHasher().hash("an unknown login costs as much time as a wrong password")
-
 
 class Clients:
     """The configured clients, ready to be recognised."""
@@ -35,6 +33,8 @@ class Clients:
             reverse=True,  # the narrowest network first
         )
         self._hasher = PasswordHasher()
+        # An unknown login costs as much time as a wrong password.
+        self._nobody = self._hasher.hash("nobody") if self._by_login else ""
         self._verifying = asyncio.Semaphore(2)
 
     def by_address(self, address: str) -> Client | None:
@@ -61,7 +61,7 @@ class Clients:
         """The client with that login and password; as slow for an unknown login as for a wrong password."""
         rule = self._by_login.get(login)
         async with self._verifying:
-            good = await asyncio.to_thread(self._verify, rule.password_hash if rule else _NOBODY, password)
+            good = await asyncio.to_thread(self._verify, rule.password_hash if rule else self._nobody, password)
         return self._clients[rule.name] if good and rule else None
 
     def _verify(self, stored: str, password: str) -> bool:

@@ -2,10 +2,13 @@
 
 Guarantees: only CR LF . CR LF ends the data, wherever the network cut the blocks (RFC 5321 section 4.1.1.4);
 a bare CR or LF anywhere is noticed (section 2.3.8: what one server takes for a line end and the next does not
-lets a second message be smuggled in); bytes after the end are handed back; content over the size is not kept.
+lets a second message be smuggled in), and so is a NUL, which some servers drop (RFC 2045 section 2.8); bytes after
+the end are handed back; content over the size is not kept.
 """
 
 from __future__ import annotations
+
+from gateway.lineends import has_bare
 
 _END = b"\r\n.\r\n"
 _OVERLAP = len(_END) - 1
@@ -23,6 +26,7 @@ class DataBlocks:
         self.size = 0
         self.too_large = False
         self.bare_line_end = False
+        self.nul = False
 
     def feed(self, block: bytes) -> bytes | None:
         """Takes the next block. None: more to come. Otherwise the bytes behind the end of the data, perhaps none."""
@@ -54,17 +58,13 @@ class DataBlocks:
             self._blocks.append(block)
 
     def _check_line_ends(self, block: bytes) -> None:
+        self.nul = self.nul or b"\0" in block
         if self.bare_line_end or not block:
             return
-        pairs = block.count(b"\r\n")
-        feeds, returns = block.count(b"\n"), block.count(b"\r")
-        if self._tail.endswith(b"\r"):  # the pair is cut in two by the network
-            if not block.startswith(b"\n"):
-                self.bare_line_end = True
-            feeds -= 1
-        if block.endswith(b"\r"):
-            returns -= 1
-        self.bare_line_end |= feeds != pairs or returns != pairs
+        if self._tail.endswith(b"\r"):  # the network may have cut a pair in two
+            self.bare_line_end = not block.startswith(b"\n")
+            block = block[1:]
+        self.bare_line_end |= has_bare(block.removesuffix(b"\r"))
 
     def drop(self) -> None:
         """Keeps nothing from here on, as if all were too large; the end is still found."""

@@ -350,9 +350,10 @@ class Session(SMTP):
             await self._say(await self.handle_exception(error))
             raise Closed from None
         self._reset_timeout()
-        if blocks.bare_line_end:
+        if blocks.bare_line_end or blocks.nul:
             # What follows may be a smuggled transaction: nothing more is read from this connection.
-            await self._refuse("550 5.6.0 Only CRLF ends a line: the message holds a bare CR or LF and was refused")
+            what = "a bare CR or LF, and only CRLF ends a line" if blocks.bare_line_end else "a NUL"
+            await self._refuse(f"550 5.6.0 The message holds {what}: refused")
             raise Closed
         self._put_back(left)
         if full:

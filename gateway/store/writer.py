@@ -12,13 +12,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, String, and_, bindparam, delete, insert, or_, select, update
 
 from gateway.errors import StoreError, StoreFullError
+from gateway.log import get_logger
 from gateway.store.tables import body, message, record, share
 from gateway.store.units import Unit, join
 
+_log = get_logger("store")
 GROUP = 256  # units in one transaction at most
 
 
@@ -181,8 +184,9 @@ class Writer:
                 return
             group = [first]
             ended = self._gather(group)
-            self._call(partial(_give, self._commit(group)))
-            self._committed(len(group))
+            ended_so = self._commit(group)
+            _guarded(self._call, partial(_give, ended_so))
+            _guarded(self._committed, len(group))
 
     def _gather(self, group: list[tuple[Unit, Answer]]) -> bool:
         while len(group) < GROUP:
@@ -211,4 +215,12 @@ class Writer:
 
 def _give(answers: list[tuple[Answer, Exception | None]]) -> None:
     for answer, error in answers:
-        answer(error)
+        _guarded(answer, error)
+
+
+def _guarded(call: Callable[[Any], object], argument: Any) -> None:
+    """One who cannot be told must not keep the others from their answers, nor end the thread."""
+    try:
+        call(argument)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the next in the row is waiting
+        _log.error("an answer was not taken", exc_info=error)

@@ -45,7 +45,6 @@ def settle(at: World, share: StoredShare, result: AttemptResult, now: float | No
     body = at.store.read_body(share.body)
     unit = asyncio.run(at.settlement.settle(share, decided(share), result, body, now or time.time()))
     at.store.commit(unit)
-    at.store.sweep([share.body])
 
 
 def accepted(at: World, recipient: object = "jo@police.test", **more: object) -> StoredShare:
