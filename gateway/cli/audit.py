@@ -91,9 +91,9 @@ def list_(
         for record in records:
             common.print_json(exporting.as_json(record))
         return
-    listing = common.table("number", "time (UTC)", "kind", "decision", "limb", "from", "to", "purpose", "share")
+    listing = common.table("number", "what and when (UTC)", "whose")
     for record in records:
-        listing.add_row(*(common.clean(cell) for cell in _cells(record)))
+        listing.add_row(*("\n".join(common.clean(line) for line in cell if line) for cell in _cells(record)))
     common.out.print(listing)
     if len(records) == limit:
         common.out.print(f"There may be more: --before {records[-1].seq} shows what is older.", style="dim")
@@ -194,19 +194,19 @@ def _time(text: str, option: str) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _cells(record: Record) -> tuple[str, ...]:
+def _cells(record: Record) -> tuple[tuple[str, ...], ...]:
+    """The lines of each cell; they fit a terminal of 80 columns."""
     purpose: Any = record.content.get("purpose") or {}
     observed = " (observed)" if record.content.get("enforced") is False else ""
+    why = f"purpose {purpose['purpose']}" if purpose.get("purpose") else ""
     return (
-        str(record.seq),
-        record.time.strftime("%Y-%m-%d %H:%M:%S"),
-        record.kind,
-        record.decision + observed,
-        record.limb,
-        record.sender or "<>",
-        record.recipient,
-        str(purpose.get("purpose", "")),
-        record.share,
+        (str(record.seq),),
+        (
+            f"{record.kind}: {record.decision}{observed}",
+            ", ".join(word for word in (record.limb, why) if word),
+            record.time.strftime("%Y-%m-%d %H:%M:%S"),
+        ),
+        (f"from {record.sender or '<>'}", f"to   {record.recipient}", record.share),
     )
 
 

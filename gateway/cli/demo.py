@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,5 +82,6 @@ def _show(results: Sequence[Result], stage: Path) -> None:
             out.print(f"      the sender was told: {' '.join(result.reply.split())}")
     out.print()
     config = stage / "config" / "gateway.toml"
-    out.print(f"Look closer: gateway audit list --config {config}")
-    out.print(f"             gateway held list --config {config}")
+    out.print("Look closer:")
+    for command in ("audit list", "held list", "queue list"):
+        out.print(f"  {sys.argv[0]} {command} --config {config}", soft_wrap=True)

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from gateway import codec
-from gateway.cli.common import config_option, json_option, load, out, print_json
+from gateway.cli.common import clean, config_option, json_option, load, out, print_json, table
 from gateway.errors import PermanentError
 from gateway.model import ShareState
 from gateway.policy import explain
@@ -63,22 +63,17 @@ def show_shares(shares: list[StoredShare], title: str, as_json_lines: bool, empt
     if not shares:
         out.print(empty)
         return
-    table = Table(title=f"{title}: {len(shares)}", title_justify="left")
-    for heading in ("share", "received", "from", "to", "decision", "tries", "last said"):
-        table.add_column(heading, overflow="fold")
+    listing = table("share", "decision", "tries", "last said", title=f"{title}: {len(shares)}")
     for share in shares:
         decision = codec.decode(share.decision)
-        way = decision.limb or decision.method or decision.verdict
-        table.add_row(
-            share.id,
-            _when(share.received_at)[:19],
-            share.sender or "<>",
-            share.recipient.address,
-            str(way),
+        way = decision.method or decision.limb or f"step {decision.step}"
+        listing.add_row(
+            f"{share.id}\nfrom {clean(share.sender) or '<>'}\nto   {clean(share.recipient.address)}",
+            f"{decision.verdict}\n{way}\n{_when(share.received_at)[:19]}",
             str(share.attempts),
-            share.last_reply or "-",
+            clean(share.last_reply) or "-",
         )
-    out.print(table)
+    out.print(listing)
 
 
 def show_share(share_id: str, config: config_option, as_json_lines: bool) -> None:
@@ -91,10 +86,10 @@ def show_share(share_id: str, config: config_option, as_json_lines: bool) -> Non
     if as_json_lines:
         print_json(facts)
         return
-    table = Table(show_header=False, box=None)
+    listing = Table(show_header=False, box=None)
     for name, value in facts.items():
-        table.add_row(name.replace("_", " "), str(value if value is not None else "-"))
-    out.print(table)
+        listing.add_row(name.replace("_", " "), clean(str(value if value is not None else "-")))
+    out.print(listing)
 
 
 @app.command("list")
