@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -32,7 +32,8 @@ log = get_logger("delivery")
 _POLL = 1.0  # seconds between looks for due shares
 _LONGEST_WAIT = 8.0  # seconds between two tries to store what was delivered
 _LAST_RECORDINGS = 5.0  # seconds that they have when the worker stops
-_BACKLOG = 400  # batches waiting in memory; above, shares stay in the store
+_BACKLOG = 1600  # batches waiting in memory; above, shares stay in the store
+_ROUTE_BACKLOG = 400  # those of one route: a partner whose server hangs must not take the room of the others
 _BACKLOG_BYTES = 24 * 1024 * 1024
 _BATCH = 50  # recipients in one SMTP transaction
 _LARGE_AT_ONCE = 3  # large bodies in memory at a time
@@ -68,6 +69,7 @@ class Dispatcher:
         self._waiting: dict[str, deque[Batch]] = {}
         self._backlog = 0
         self._backlog_bytes = 0
+        self._route_backlog: Counter[str] = Counter()
         self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._recordings: set[asyncio.Task[None]] = set()  # never cancelled: what they store has happened
@@ -78,9 +80,11 @@ class Dispatcher:
 
     # ---- hand-over from acceptance
 
-    def has_room(self) -> bool:
-        """True where shares may be handed over in memory, already leased to this worker."""
-        return not self._stopping and self._backlog < _BACKLOG and self._backlog_bytes < _BACKLOG_BYTES
+    def has_room(self, routes: Iterable[str] = ()) -> bool:
+        """True where shares of those routes may be handed over in memory, already leased to this worker."""
+        if self._stopping or self._backlog >= _BACKLOG or self._backlog_bytes >= _BACKLOG_BYTES:
+            return False
+        return all(self._route_backlog[route] < _ROUTE_BACKLOG for route in routes)
 
     def lease_until(self) -> float:
         """The end of a lease that begins now."""
@@ -96,6 +100,7 @@ class Dispatcher:
                 batch = Batch(tuple(pairs[start : start + _BATCH]), body)
                 self._waiting.setdefault(route, deque()).append(batch)
                 self._backlog += 1
+                self._route_backlog[route] += 1
                 self._backlog_bytes += len(body or b"")
             self._start_waiting(route)
 
@@ -127,6 +132,9 @@ class Dispatcher:
             self._leave(batch.shares, error)
         finally:
             self._backlog -= 1
+            self._route_backlog[batch.route] -= 1
+            if not self._route_backlog[batch.route]:
+                del self._route_backlog[batch.route]
             self._backlog_bytes -= len(batch.body or b"")
             self._active[batch.route] -= 1
             if not self._active[batch.route]:
@@ -224,7 +232,7 @@ class Dispatcher:
                 if time.monotonic() - renewed > self._settings.lease / 3:
                     await asyncio.to_thread(self._renew)
                     renewed = time.monotonic()
-                if self.has_room():
+                if not self._stopping and self._backlog < _BACKLOG:
                     await self._claim()
             except GatewayError as error:
                 log.error("queue not read", reason=str(error))
@@ -236,7 +244,8 @@ class Dispatcher:
             await asyncio.sleep(0.05)
 
     async def _claim(self) -> None:
-        claimed = await asyncio.to_thread(self._claim_now)
+        full = [route for route, count in self._route_backlog.items() if count >= _ROUTE_BACKLOG]
+        claimed = await asyncio.to_thread(self._claim_now, full)
         batches: dict[tuple[str, str], list[tuple[StoredShare, Decision]]] = {}
         for share in claimed:
             self._left.discard(share.id)
@@ -252,13 +261,14 @@ class Dispatcher:
         if claimed:
             log.info("claimed", shares=len(claimed))
 
-    def _claim_now(self) -> list[StoredShare]:
+    def _claim_now(self, full: Sequence[str]) -> list[StoredShare]:
         now = time.time()
         with self._store.reading() as connection:
-            if not stored.any_due(connection, now):
+            if not stored.any_due(connection, now, full):
                 return []
         with self._store.writing() as connection:
-            return stored.claim(connection, self.owner, now, self.lease_until(), _BACKLOG - self._backlog)
+            room = min(_ROUTE_BACKLOG, _BACKLOG - self._backlog)
+            return stored.claim(connection, self.owner, now, self.lease_until(), room, full)
 
     def _renew(self) -> None:
         if self._backlog:

@@ -149,7 +149,7 @@ def _end(office: Office, share_id: str, person: Person, state: ShareState, final
         event = records.event_row(
             str(final), person.name, person.reason, now, office.settlement.context(share, decision)
         )
-        office.store.commit(join(unit, Unit(records=(event,))))
+        office.store.commit(join(unit, Unit(records=(event,), spent_files=(share.body,))))
 
 
 def retry(office: Office, share_id: str) -> None:

@@ -204,6 +204,8 @@ class HeaderFacts:
     condition: str = ""
     reference: str = ""
     tagged: bool = False  # the subject carries a [purpose: ...] tag that must be stripped
+    source: str = ""  # where `purpose` was declared: "header" (Sharing-Purpose), "subject-tag", "" where nowhere
+    conflict: bool = False  # purpose, basis, condition or reference is declared with different values
 
 
 @dataclass(frozen=True, slots=True)

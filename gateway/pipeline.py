@@ -9,7 +9,7 @@ Failures: a store that is full answers 452, any other temporary fault 451; the m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
@@ -59,7 +59,7 @@ class HandOver(Protocol):
 
     owner: str
 
-    def has_room(self) -> bool: ...
+    def has_room(self, routes: Iterable[str] = ()) -> bool: ...
 
     def lease_until(self) -> float: ...
 
@@ -250,7 +250,7 @@ class Journey:
         large = any(len(body.content) > LARGE for body in bodies)
         rows = await _in_thread(self._seal, message, bodies) if large else self._seal(message, bodies)
         now = datetime.now(UTC).timestamp()
-        leased = self._hand_over.has_room()
+        leased = self._hand_over.has_room({codec.route_key(share.decision) for share in shares})
         stored = [
             self._stored(message, facts, share, _body_of(share, bodies, rows), now, leased)
             for share in shares

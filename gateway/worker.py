@@ -22,6 +22,7 @@ from gateway.errors import GatewayError
 from gateway.settings import Settings
 
 GRACE = 25.0  # seconds for transactions and deliveries under way
+_LEAST_GRACE = 3.0  # what is left for deliveries where transactions took it all: the supervisor kills after 35
 _ORPHAN_GRACE = 4.0  # where the supervisor is gone: its successor waits for us
 BEAT = 2.0
 READY = b"R"
@@ -78,8 +79,9 @@ async def _serve(settings: Settings, orders: Orders) -> None:
     _log.info("worker ready", owner=orders.owner)
     ended = asyncio.ensure_future(stop.wait())
     await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    deadline = loop.time() + grace
     await parts.listeners.stop(grace)
-    await parts.dispatcher.stop(grace)
+    await parts.dispatcher.stop(max(_LEAST_GRACE, deadline - loop.time()))
     for task in tasks:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)

@@ -23,6 +23,7 @@ from gateway.errors import PermanentError
 from gateway.model import Recipient
 
 _LONGEST_LINE = 998
+_LONGEST_HEADER = 64 * 1024  # bytes of the original's header that are looked at
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _RETURNED = frozenset(
     b"received date from sender reply-to to cc message-id in-reply-to references mime-version auto-submitted "
@@ -90,7 +91,8 @@ def build(report: Report) -> bytes:
 
 def returned_header(original: bytes) -> bytes:
     """The fields of the original's header that identify it, Subject as "[...]"; each ends with CRLF."""
-    block = original[: original.find(b"\r\n\r\n") + 2] if b"\r\n\r\n" in original else original
+    start = original[:_LONGEST_HEADER]  # a header of megabytes is cut: the report must stay a report
+    block = start[: start.find(b"\r\n\r\n") + 2] if b"\r\n\r\n" in start else start
     if original.startswith(b"\r\n"):
         block = b""
     kept: list[bytes] = []

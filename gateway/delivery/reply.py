@@ -6,6 +6,7 @@ Guarantees: memory for one reply is bounded by `LONGEST_LINE` * `MOST_LINES`; a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from gateway.errors import TemporaryError
@@ -29,6 +30,15 @@ def clean(text: str) -> str:
     if not text.isprintable():
         text = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(text.split())[:LONGEST_TEXT]
+
+
+# What a content filter quotes of the message it refuses: between quotation marks, behind "subject", long numbers.
+_QUOTED = re.compile(r"[\"“”„«][^\"“”»]*[\"“”»]|(?<=\bsubject\b).+|(?<!\d)(?<!\d\.)\d(?:[ -]?\d){5,}", re.IGNORECASE)
+
+
+def unquoted(text: str) -> str:
+    """`text` without what a peer that has read the message may quote of it: replies are recorded and reported."""
+    return _QUOTED.sub("[...]", text)
 
 
 @dataclass(frozen=True, slots=True)

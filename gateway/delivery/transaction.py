@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.delivery.faults import Dropped, HostFault, Unproven
-from gateway.delivery.reply import Reply, clean
+from gateway.delivery.reply import Reply, clean, unquoted
 from gateway.delivery.session import Offer, Session
 from gateway.lineends import has_bare
 from gateway.model import AttemptResult, Job, JobShare, Notify, Outcome, Requirement, TransportEvidence
@@ -54,14 +54,18 @@ class Attempt:
         for share in self.open_shares:
             self.settled[share.share_id] = AttemptResult(share.share_id, outcome, status, text, remote)
 
-    def by_reply(self, shares: list[JobShare], reply: Reply, session: Session) -> None:
-        """4yz defers, 5yz fails; a positive reply where none can be is not understood and defers."""
+    def by_reply(self, shares: list[JobShare], reply: Reply, session: Session, *, read: bool = False) -> None:
+        """4yz defers, 5yz fails; a positive reply where none can be is not understood and defers.
+
+        `read`: the peer had content of the message when it replied, and may quote it.
+        """
+        text = unquoted(reply.text) if read else reply.text
         if reply.positive:
             outcome, status = Outcome.DEFERRED, "4.5.0"
         else:
             outcome, status = (Outcome.FAILED if reply.permanent else Outcome.DEFERRED), reply.status
         for share in shares:
-            self.settle(share, outcome, status, reply.text, session)
+            self.settle(share, outcome, status, text, session)
 
     def results(self) -> tuple[AttemptResult, ...]:
         """One result per share, in order. Every share must be settled."""
@@ -247,7 +251,7 @@ async def _content(session: Session, attempt: Attempt, accepted: list[JobShare],
         for share in accepted:
             attempt.settle(share, Outcome.DELIVERED, reply.status, reply.text, session, dsn_relayed=session.offer.dsn)
         return
-    attempt.by_reply(accepted, reply, session)
+    attempt.by_reply(accepted, reply, session, read=True)
     if reply.code == 421:
         session.abort()
 
@@ -256,7 +260,7 @@ def _interrupted(session: Session, attempt: Attempt, accepted: list[JobShare], f
     reply = session.early_reply()
     session.abort()
     if reply is not None and not reply.positive:
-        attempt.by_reply(accepted, reply, session)
+        attempt.by_reply(accepted, reply, session, read=True)
         return
     if attempt.committed:
         text = f"{fault.text}, after the message was sent and before the server answered; it may arrive twice"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 INTEGER = 0x02
+BIT_STRING = 0x03
 OCTET_STRING = 0x04
 OID = 0x06
 SEQUENCE = 0x30

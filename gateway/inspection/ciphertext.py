@@ -7,7 +7,9 @@ against labels that claim encryption around something readable. Cost: a few micr
 
 from __future__ import annotations
 
-_WINDOW = 1024
+import re
+
+_WINDOW = 256
 _WINDOWS = 16
 _SHORTEST = 64  # below this, only text that is printable throughout is told apart
 _SHORT = 24  # below this, chance decides
@@ -36,3 +38,16 @@ def _window_is_random(window: bytes) -> bool:
         return False
     # 98 of 256 byte values are printable: 38 % of random bytes.
     return size - len(window.translate(None, _PRINTABLE)) < size * 0.75
+
+
+_PROSE = re.compile(rb"(?:[A-Za-z',.:;-]{2,30}[ \t\r\n]{1,4}){3,}[A-Za-z]{2,30}")
+
+
+def holds_prose(data: bytes, most: int = 0, start: int = 0, end: int | None = None) -> bool:
+    """True if more than `most` octets of data[start:end] stand in runs of four words and more. Linear in the size."""
+    found = 0
+    for match in _PROSE.finditer(data, start, len(data) if end is None else end):
+        found += match.end() - match.start()
+        if found > most:
+            return True
+    return False

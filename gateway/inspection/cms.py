@@ -12,15 +12,22 @@ from dataclasses import dataclass, field, replace
 
 import pybase64
 
-from gateway.inspection.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, SET, BerError, Element, Reader
-from gateway.inspection.ciphertext import looks_random
+from gateway.inspection.ber import BIT_STRING, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, BerError, Element, Reader
+from gateway.inspection.ciphertext import holds_prose, looks_random
 from gateway.inspection.limits import Context
 from gateway.model import Encrypted, PartFacts, Strength
 
 KIND = "smime"
 _KEY_MATERIAL_MOST = 64 * 1024
+_CERTIFICATE_PROSE = 1500  # octets of running words: names of authorities, their terms
 _CLEAR_ATTRIBUTES_MOST = 512
 _RSA_2048 = 256  # octets
+_MAC_MOST = 64
+_ORIGINATOR_MOST = 16 * 1024
+_IDENTIFIER_MOST = 1024  # of the name and serial number of a recipient's certificate
+_ALGORITHM_MOST = 256  # of an AlgorithmIdentifier, parameters included
+_SMALL = 32  # of a version or an OID
+_RECIPIENT_MOST = 4096  # of a recipient of other kinds
 _CONTEXT_0, _CONTEXT_1, _CONTEXT_2, _CONTEXT_3 = 0xA0, 0xA1, 0xA2, 0xA3
 _PRIMITIVE_0 = 0x80
 
@@ -154,7 +161,7 @@ def _signed(reader: Reader, body: Element, context: Context) -> PartFacts:
     if not inner or inner[0].tag != OID or len(inner) > 2:
         raise BerError("no encapsulated content")
     if len(inner) == 1:
-        small = body.end - body.start <= _KEY_MATERIAL_MOST
+        small = body.end - body.start <= _KEY_MATERIAL_MOST and not holds_prose(reader.contents(body), _CERTIFICATE_PROSE)
         return PartFacts(KIND, scheme="S/MIME signature", findings=("key-material",) if small else ("signed-only",))
     wrapped = reader.octets(reader.read(inner[1].start, inner[1].end))
     kind = reader.contents(inner[0])
@@ -176,11 +183,12 @@ def _enveloped(reader: Reader, body: Element, *, authenticated: bool) -> PartFac
     """EnvelopedData (RFC 5652 section 6.1) and AuthEnvelopedData (RFC 5083 section 2.1)."""
     fields = list(reader.children(body))
     at = 0
-    if not fields or fields[0].tag != INTEGER:
+    if not fields or fields[0].tag != INTEGER or fields[0].end - fields[0].start > _SMALL:
         raise BerError("no version")
     at += 1
     if at < len(fields) and fields[at].tag == _CONTEXT_0:
-        at += 1  # originatorInfo: certificates, which are public
+        _originator(reader, fields[at])
+        at += 1
     if at + 1 >= len(fields) or fields[at].tag != SET or fields[at + 1].tag != SEQUENCE:
         raise BerError("no recipients or content")
     recipients = _recipients(reader, fields[at])
@@ -192,7 +200,7 @@ def _enveloped(reader: Reader, body: Element, *, authenticated: bool) -> PartFac
         findings.append(finding)
     if name.endswith("-CBC") and not authenticated:
         findings.append("unauthenticated-cipher")
-    attributes = sum(f.end - f.start for f in fields[at + 2 :] if f.tag in (_CONTEXT_1, _CONTEXT_2))
+    attributes = _after_content(fields[at + 2 :], authenticated=authenticated)
     partial = False
     if attributes:
         findings.append("clear-attributes")
@@ -205,10 +213,38 @@ def _enveloped(reader: Reader, body: Element, *, authenticated: bool) -> PartFac
     return PartFacts(KIND, strength, scheme, Encrypted.YES, tuple(findings))
 
 
+def _originator(reader: Reader, info: Element) -> None:
+    """OriginatorInfo: certificates and revocation lists, which are public, and nothing else."""
+    if info.end - info.start > _ORIGINATOR_MOST:
+        raise BerError("long originator info")
+    for group in reader.children(info):
+        for item in reader.children(group) if group.tag in (_CONTEXT_0, _CONTEXT_1) else (group,):
+            inner = [child.tag for child in reader.children(item)] if item.tag == SEQUENCE else []
+            if inner != [SEQUENCE, SEQUENCE, BIT_STRING]:
+                raise BerError("originator info that is no certificate")
+
+
+def _after_content(rest: list[Element], *, authenticated: bool) -> int:
+    """The octets of the attributes behind the content; raises BerError where anything else stands there."""
+    tags = [element.tag for element in rest]
+    attributes = [element for element in rest if element.tag in (_CONTEXT_1, _CONTEXT_2)]
+    if authenticated:
+        orders = ([OCTET_STRING], [_CONTEXT_1, OCTET_STRING], [OCTET_STRING, _CONTEXT_2])
+        proper = tags in (*orders, [_CONTEXT_1, OCTET_STRING, _CONTEXT_2])
+        proper = proper and all(f.end - f.start <= _MAC_MOST for f in rest if f.tag == OCTET_STRING)
+    else:
+        proper = tags in ([], [_CONTEXT_1])
+    if not proper:
+        raise BerError("odd elements after the content")
+    return sum(element.end - element.start for element in attributes)
+
+
 def _content(reader: Reader, content: list[Element]) -> tuple[str, Strength, str]:
     """EncryptedContentInfo: cipher name, strength, finding."""
     if len(content) < 2 or content[0].tag != OID or content[1].tag != SEQUENCE:
         raise BerError("no content encryption algorithm")
+    if content[0].end - content[0].start > _SMALL:
+        raise BerError("odd content type")
     cipher = _algorithm(reader, content[1])
     if cipher not in _CIPHERS:
         return "", Strength.NONE, "unknown-algorithm"
@@ -225,7 +261,7 @@ def _content(reader: Reader, content: list[Element]) -> tuple[str, Strength, str
 
 def _algorithm(reader: Reader, sequence: Element) -> bytes:
     first = reader.read(sequence.start, sequence.end)
-    if first.tag != OID:
+    if first.tag != OID or sequence.end - sequence.start > _ALGORITHM_MOST:
         raise BerError("not an AlgorithmIdentifier")
     return reader.contents(first)
 
@@ -234,6 +270,8 @@ def _recipients(reader: Reader, infos: Element) -> _Recipients:
     found = _Recipients()
     for info in reader.children(infos):
         found.count += 1
+        if info.tag != SEQUENCE and info.end - info.start > _RECIPIENT_MOST:
+            raise BerError("long recipient")
         fields = list(reader.children(info))
         if info.tag == SEQUENCE:
             _key_transport(reader, fields, found)
@@ -251,6 +289,8 @@ def _recipients(reader: Reader, infos: Element) -> _Recipients:
 def _key_transport(reader: Reader, fields: list[Element], found: _Recipients) -> None:
     if len(fields) != 4 or fields[2].tag != SEQUENCE or fields[3].tag != OCTET_STRING:
         raise BerError("odd key transport recipient")
+    if sum(f.end - f.start for f in fields[:2]) > _IDENTIFIER_MOST:
+        raise BerError("long recipient identifier")
     algorithm = _algorithm(reader, fields[2])
     if algorithm not in (_RSA, _RSA_OAEP):
         found.lower(Strength.NONE, "unknown-algorithm")
@@ -259,6 +299,8 @@ def _key_transport(reader: Reader, fields: list[Element], found: _Recipients) ->
         found.lower(Strength.STRONG, "legacy-key-transport")
     if fields[3].end - fields[3].start < _RSA_2048:
         found.lower(Strength.WEAK, "weak-key")
+    if not looks_random(reader.contents(fields[3])):
+        found.lower(Strength.NONE, "looks-readable")
 
 
 def _key_agreement(reader: Reader, fields: list[Element], found: _Recipients) -> None:

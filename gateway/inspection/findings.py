@@ -35,6 +35,7 @@ FINDINGS: dict[str, str] = {
     # text
     "charset-unknown": "The character set of a text is not known, so the text was not searched.",
     "charset-odd": "The text's character set can hide other text; it was read in more than one way.",
+    "long-name": "A subject or file name is longer than such things are; the rest counts as visible text.",
     "text-too-long": "There is more text than is searched for identifiers; the rest counts as holding some.",
     "encoded-in-text": "A text holds a file in encoded form (uuencode, yEnc, BinHex or a data: address).",
     "password-in-clear": "The visible text appears to give a password.",
@@ -77,6 +78,7 @@ FINDINGS: dict[str, str] = {
     # PDF
     "opens-without-password": "The document opens with an empty password.",
     "identity-filter": "Strings or streams of the document are left unencrypted.",
+    "text-outside-streams": "Readable words stand in the document beside its encrypted streams and strings.",
     "unencrypted-stream": "A stream of the document is readable although the document says it is encrypted.",
     "trailers-disagree": "Some of the document's trailers say that it is encrypted and others do not.",
     "encrypted-payload": "A plain document that wraps an encrypted one; the wrapper is what is judged.",

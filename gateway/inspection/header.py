@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 import idna
 import pybase64
 
+from gateway import tag
 from gateway.inspection import text as texts
 from gateway.inspection.limits import Limits
 from gateway.model import HeaderFacts
@@ -23,13 +24,15 @@ _MIME_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"conte
 _NAME = re.compile(rb"[!-9;-~]+")
 _VALUE_MOST = 128
 _MESSAGE_ID_MOST = 256
-_FROM_MOST = 20
+UNREADABLE_DOMAIN = "unreadable.invalid"  # RFC 2606: nobody has it
 
-_PARAMETER = re.compile(r';\s*([^\s=;"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*"|[^;"]*)', re.DOTALL)
+_PARAMETER = re.compile(r'(?:\s*;)+\s*([^\s=;"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*"|[^;"]*)', re.DOTALL)
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([BbQq])\?([^?]*)\?=")
 _WORD_GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?)")
-_TAG = re.compile(r"\[\s*((?:purpose|basis|condition|ref(?:erence)?)\s*:[^\[\]]{0,300})\]", re.IGNORECASE)
 _ADDRESS = re.compile(r"@([^\s<>,;:()\"@\[\]]{1,255})")
+_COMMENT_OR_QUOTED = re.compile(
+    r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\))*\)'
+)
 _CONTROL = dict.fromkeys((*range(32), 127, *range(128, 160)), " ")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=?# !$%&*;@^`{|}~]{0,199}[0-9A-Za-z'()+_,\-./:=?#!$%&*;@^`{|}~]")
 
@@ -59,6 +62,7 @@ class ContentType:
     parameters: tuple[tuple[str, str], ...] = ()
     odd: bool = False
     valid: bool = True  # type/subtype of RFC 2045 tokens
+    leftover: bool = False  # something stands between or after the parameters
 
     def get(self, name: str) -> str:
         for key, value in self.parameters:
@@ -154,10 +158,11 @@ def content_type(value: bytes, default: str) -> ContentType:
             odd = odd or any(c in text for c in '()<>@,:\\/[]?= "\t')
         found.append((match[1].lower(), text))
         at = match.end()
-    odd = odd or bool(source[at:].strip("; \t\r"))
+    leftover = bool(source[at:].strip("; \t\r"))
+    odd = odd or leftover
     names = [name for name, _ in found]
     odd = odd or len(set(names)) != len(names)
-    return ContentType(main, tuple(found[:100]), odd, valid)
+    return ContentType(main, tuple(found[:100]), odd, valid, leftover)
 
 
 def boundary(field: ContentType) -> tuple[bytes, str]:
@@ -169,7 +174,8 @@ def boundary(field: ContentType) -> tuple[bytes, str]:
     odd = len(named) > 1 or name != "boundary" or _BOUNDARY.fullmatch(value) is None or "\\" in value
     if field.odd and not odd:
         # Unquoted "=" or "/" in a boundary is common and read alike everywhere; something left over is not.
-        odd = len({key for key, _ in field.parameters}) != len(field.parameters) or not _rest_is_plain(field)
+        repeated = len({key for key, _ in field.parameters}) != len(field.parameters)
+        odd = field.leftover or repeated or not _rest_is_plain(field)
     return value.encode("utf-8", "replace"), "boundary-odd" if odd else ""
 
 
@@ -196,6 +202,21 @@ def names(*fields: ContentType) -> list[str]:
     return [name for name in found if name]
 
 
+def beside_names(value: bytes, field: ContentType) -> str:
+    """What a structured field says besides its type, file names and the parameters that programs write: "" mostly."""
+    if not value or (not field.leftover and field.valid and _MACHINE_PARAMETERS.issuperset(dict(field.parameters))):
+        return ""
+    return decode_words(raw(value))
+
+
+_MACHINE_PARAMETERS = frozenset(
+    {"boundary", "charset", "name", "filename", "name*", "filename*", "protocol", "micalg", "format", "delsp", "type"}
+    | {"start", "smime-type", "method", "size", "creation-date", "modification-date", "read-date", "report-type", "hp"}
+    | {"protected-headers", "x-unix-mode", "x-mac-type", "x-mac-creator", "reply-type", "differences", "header-form"}
+    | {f"{name}*{number}{star}" for name in ("name", "filename") for number in range(10) for star in ("", "*")}
+)
+
+
 def _extended(value: str) -> str:
     """charset'language'percent-encoded (RFC 2231 section 4)."""
     charset, quote, rest = value.partition("'")
@@ -209,8 +230,8 @@ def _extended(value: str) -> str:
 # ---------------------------------------------------------------- facts
 
 
-def facts(fields: Fields, limits: Limits) -> tuple[HeaderFacts, list[str]]:
-    """What the outermost header says, and findings about it."""
+def facts(fields: Fields, limits: Limits, tags: tuple[tag.Tag, ...] = ()) -> tuple[HeaderFacts, list[str]]:
+    """What the outermost header says, and findings about it. `tags` are those of its subjects (`gateway.tag.read`)."""
     findings: list[str] = []
     counted: dict[bytes, int] = {}
     hops = 0
@@ -221,67 +242,88 @@ def facts(fields: Fields, limits: Limits) -> tuple[HeaderFacts, list[str]]:
     if any(counted.get(name, 0) > 1 for name in (b"from", b"subject", b"date", b"message-id", b"to", b"cc")):
         findings.append("duplicate-header")
     automatic = fields.first(b"auto-submitted")
-    declared, tagged = _declared(fields, limits)
+    declared = _declared(fields, limits, tags)
     found = HeaderFacts(
         message_id=plain(fields.first(b"message-id"), _MESSAGE_ID_MOST),
         from_domains=_domains(fields.all(b"from"), limits),
         automatic=bool(automatic) and re.match(rb"\s*no\b", automatic, re.IGNORECASE) is None,
         received_count=counted.get(b"received", 0),
         own_hops=hops,
-        purpose=declared["purpose"],
-        basis=declared["basis"],
-        condition=declared["condition"],
-        reference=declared["reference"],
-        tagged=tagged,
+        purpose=declared.values["purpose"],
+        basis=declared.values["basis"],
+        condition=declared.values["condition"],
+        reference=declared.values["reference"],
+        tagged=bool(tags),
+        source=declared.source,
+        conflict=declared.conflict,
     )
     return found, findings
 
 
-def _declared(fields: Fields, limits: Limits) -> tuple[dict[str, str], bool]:
-    """Sharing-* fields win over the subject tag; a field given twice with different values declares nothing."""
-    declared, tagged = _subject_tag(subject(fields, limits))
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What the sender says about why, where the purpose was said, and whether different things were said."""
+
+    values: dict[str, str]
+    source: str
+    conflict: bool
+
+
+def _declared(fields: Fields, limits: Limits, tags: tuple[tag.Tag, ...]) -> _Declared:
+    """Sharing-* fields win over the subject tag; different values in either place declare nothing but a conflict."""
+    values: dict[str, str] = {}
+    source, conflict = "", False
     for key in ("purpose", "basis", "condition", "reference"):
-        values = {_clean(plain(value, limits.field_text)) for value in fields.all(b"sharing-" + key.encode())}
-        if values:
-            declared[key] = values.pop() if len(values) == 1 else ""
-    return declared, tagged
-
-
-def _subject_tag(line: str) -> tuple[dict[str, str], bool]:
-    declared = dict.fromkeys(("purpose", "basis", "condition", "reference"), "")
-    tag = _TAG.search(line)
-    if tag is None:
-        return declared, False
-    for item in tag[1].split(";"):
-        key, colon, value = item.partition(":")
-        key = key.strip().lower()
-        key = "reference" if key == "ref" else key
-        if colon and key in declared and not declared[key]:
-            declared[key] = _clean(value)
-    return declared, True
+        values[key] = ""
+        said = [_clean(plain(value, limits.field_text)) for value in fields.all(b"sharing-" + key.encode())]
+        where = "header"
+        if not any(said):
+            said = [_clean(getattr(one, key)) for one in tags]
+            where = "subject-tag"
+        told = {value.rstrip(".").lower(): value for value in reversed(said) if value}
+        conflict = conflict or len(told) > 1
+        if len(told) == 1:
+            (values[key],) = told.values()
+            source = where if key == "purpose" else source
+    return _Declared(values, source, conflict)
 
 
 def _clean(value: str) -> str:
+    value = raw(value.encode("utf-8", "surrogateescape"))  # octets of a raw subject that are not UTF-8
     return " ".join(value.translate(_CONTROL).split())[:_VALUE_MOST]
 
 
-def subject(fields: Fields, limits: Limits) -> str:
-    """All subjects of the header, decoded, one to a line."""
-    return "\n".join(plain(value, limits.field_text) for value in fields.all(b"subject"))
-
-
 def _domains(values: list[bytes], limits: Limits) -> tuple[str, ...]:
-    """Domains of all addresses in From fields, in lower-case A-label form, in the order found."""
+    """Domains of all addresses in From fields, in lower-case A-label form, in the order found.
+
+    `UNREADABLE_DOMAIN` stands for an address that cannot be read: it is nobody's, so that policy refuses it.
+    """
     found: list[str] = []
     for value in values:
-        line = raw(value[: limits.field_text]).replace("\n", "")
+        line = _without_comments(raw(value[: limits.field_text]).replace("\n", ""))
         if '"' in line:
             line = re.sub(r'"(?:[^"\\]|\\.)*"', "x", line)
-        for domain in _ADDRESS.findall(line):
-            found.append(_a_label(domain.rstrip(".").lower()))
-            if len(found) >= _FROM_MOST:
-                break
+        if " " in line or "\t" in line:
+            line = re.sub(r"[ \t]+(?=[@.])|(?<=[@.])[ \t]+", "", line)  # obsolete, but allowed (RFC 5322 section 4.4)
+        domains = _ADDRESS.findall(line)
+        found += (_a_label(domain.rstrip(".").lower()) for domain in domains)
+        addressed = len(domains) == line.count("@") and (domains or line.strip() in ("", "<>"))
+        if not addressed or len(value) > limits.field_text:
+            found.append(UNREADABLE_DOMAIN)
     return tuple(dict.fromkeys(found))
+
+
+def _without_comments(line: str) -> str:
+    """The line without comments, nested ones too; a parenthesis in a quoted string or never closed is text."""
+    if "(" not in line:
+        return line
+    kept: list[str] = []
+    at = 0
+    for match in _COMMENT_OR_QUOTED.finditer(line):
+        if match[0].startswith("("):
+            kept.append(line[at : match.start()])
+            at = match.end()
+    return "".join((*kept, line[at:]))
 
 
 def _a_label(domain: str) -> str:

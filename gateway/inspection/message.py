@@ -11,8 +11,10 @@ import hashlib
 import re
 from dataclasses import dataclass, field, replace
 
+from gateway import tag
 from gateway.inspection import header, identifiers, mime, openpgp, text
 from gateway.inspection.findings import MALFORMED, UNSCANNED
+from gateway.inspection.header import Fields
 from gateway.inspection.limits import Context
 from gateway.inspection.mime import Entity
 from gateway.model import Counts, Encrypted, HeaderFacts, MessageFacts, PartFacts, Strength
@@ -107,11 +109,18 @@ def inspect(data: bytes, context: Context) -> MessageFacts:
         "\n".join(header.raw(v[: context.limits.field_text]) for n, v in root.fields.items if n in _ADDRESS_FIELDS)
     )
     total = _Sum(data, context, known)
-    facts, findings = header.facts(root.fields, context.limits)
+    facts, findings = header.facts(root.fields, context.limits, _tags(data, root.fields))
     total.find(*findings)
     subject = _subject_counts(root, total)
     seen = _visit(root, total, context.depth, ())
     return _facts(total, facts, subject, seen)
+
+
+def _tags(data: bytes, fields: Fields) -> tuple[tag.Tag, ...]:
+    """The purpose tags of the outermost header; most subjects cannot hold one."""
+    if any(b"[" in value or b"=?" in value for value in fields.all(b"subject")):
+        return tag.read(data)
+    return ()
 
 
 def _subject_counts(root: Entity, total: _Sum) -> Counts:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import pybase64
 
-from gateway.inspection.ciphertext import looks_random
+from gateway.inspection import identifiers
+from gateway.inspection.ciphertext import holds_prose, looks_random
 from gateway.inspection.limits import Context
 from gateway.model import Encrypted, PartFacts, Strength
 
@@ -27,6 +28,8 @@ _PARTIAL_ALLOWED = frozenset({8, 9, 11, 18, 20})
 _KEY_MATERIAL_MOST = 256 * 1024
 _USER_ID_MOST = 256
 _USER_IDS_MOST = 10
+_KEY_PROSE = 200  # octets of running words in a key or signature, user ids apart: notations, policy addresses
+_FILLERS_MOST = 4  # marker and padding packets
 _RSA_SHORTEST = 248  # octets: a 2048-bit key gives fewer than this once in 2^64 messages
 _CIPHERS = {
     1: ("IDEA", True),
@@ -46,7 +49,7 @@ _AEAD = {1: "EAX", 2: "OCB", 3: "GCM"}
 _BEGIN = re.compile(rb"(?:\A|(?<=\n))-----BEGIN PGP ([A-Z ,/0-9]{3,40})-----[ \t]*(?=\r?\n)")
 _INNER_SPACE = re.compile(rb"[^\s][ \t]+[^\s]")
 _ARMOUR_HEADERS = (b"version", b"comment", b"hash", b"charset", b"messageid")
-_ARMOUR_HEADER_MOST = 256
+_ARMOUR_HEADER_MOST = 160
 _ARMOUR_LABELS = (b"MESSAGE", b"SIGNATURE", b"PUBLIC KEY BLOCK", b"PRIVATE KEY BLOCK", b"SIGNED MESSAGE")
 
 
@@ -150,12 +153,18 @@ def _new_body(data: bytes, at: int, tag: int) -> tuple[bytes, int]:
 # ---------------------------------------------------------------- session keys
 
 
-def _mpi(body: bytes, at: int) -> tuple[int, int]:
+def _mpi(body: bytes, at: int, verdict: _Verdict) -> tuple[int, int]:
     """(octets of the multiprecision integer at `at`, where the next thing begins)."""
     bits = int.from_bytes(_slice(body, at, 2), "big")
     octets = bits + 7 >> 3
-    _slice(body, at + 2, octets)
+    _secret(_slice(body, at + 2, octets), verdict)
     return octets, at + 2 + octets
+
+
+def _secret(octets: bytes, verdict: _Verdict) -> None:
+    """What a session key is wrapped in looks random, or it is something else."""
+    if not looks_random(octets):
+        verdict.lower(Strength.NONE, "looks-readable")
 
 
 def _public_key(body: bytes, verdict: _Verdict) -> None:
@@ -178,22 +187,24 @@ def _public_key(body: bytes, verdict: _Verdict) -> None:
 
 def _encrypted_session_key(body: bytes, at: int, algorithm: int, verdict: _Verdict) -> int:
     if algorithm in (1, 2, 16):
-        octets, at = _mpi(body, at)
+        octets, at = _mpi(body, at, verdict)
         if algorithm == 16:
-            second, at = _mpi(body, at)
+            second, at = _mpi(body, at, verdict)
             octets = max(octets, second)
         if octets < _RSA_SHORTEST:
             verdict.lower(Strength.WEAK, "weak-key")
         return at
     if algorithm == 18:
-        _, at = _mpi(body, at)
+        _, at = _mpi(body, at, verdict)
     elif algorithm in (25, 26):
-        at += 32 if algorithm == 25 else 56
+        ephemeral = 32 if algorithm == 25 else 56
+        _secret(_slice(body, at, ephemeral), verdict)
+        at += ephemeral
     else:
         verdict.lower(Strength.NONE, "unknown-algorithm")
         return len(body)
     length = _slice(body, at, 1)[0]
-    _slice(body, at + 1, length)
+    _secret(_slice(body, at + 1, length), verdict)
     return at + 1 + length
 
 
@@ -273,10 +284,13 @@ def _encrypted_data(packet: Packet, verdict: _Verdict) -> str:
 
 def judge_packets(data: bytes, most: int) -> PartFacts:
     """The verdict on binary OpenPGP data that fills `data`. Raises PacketError off the grammar."""
-    verdict, name = _Verdict(), ""
+    verdict, name, fillers = _Verdict(), "", 0
     seen: set[int] = set()
     for packet in packets(data, most):
         tag = packet.tag
+        fillers += tag in (_MARKER, _PADDING)
+        if fillers > _FILLERS_MOST:
+            raise PacketError("too much padding")
         if tag == _MARKER:
             if packet.body != b"PGP":
                 raise PacketError("marker")
@@ -316,13 +330,17 @@ def _facts(verdict: _Verdict, name: str, size: int) -> PartFacts:
 def _not_encrypted(data: bytes, first: int, most: int) -> PartFacts:
     """Signatures and keys carry nothing to protect; compressed, signed or literal data is readable."""
     allowed = {_SIGNATURE} if first == _SIGNATURE else _PUBLIC_KEYS | {_SIGNATURE, _USER_ID}
-    user_ids = 0
+    user_ids = prose = 0
     material = len(data) <= _KEY_MATERIAL_MOST and first in _PUBLIC_KEYS | {_SIGNATURE}
     for packet in packets(data, most):
         material = material and packet.tag in allowed
         if packet.tag == _USER_ID:
             user_ids += 1
             material = material and user_ids <= _USER_IDS_MOST and len(packet.body) <= _USER_ID_MOST
+            prose += len(packet.body) if b"@" not in packet.body else 0
+        else:
+            prose += len(packet.body) if holds_prose(packet.body) else 0
+    material = material and prose <= _KEY_PROSE
     if material:
         what = "signature" if first == _SIGNATURE else "key"
         return PartFacts(KIND, scheme=f"OpenPGP {what}", findings=("key-material",), size=len(data))
@@ -411,7 +429,10 @@ def judge_armour(text: bytes, context: Context) -> PartFacts:
             codes = tuple(code for code in codes if code != "key-material")
         state = Encrypted.PARTIAL if any_encrypted else Encrypted.NO
         return PartFacts(KIND, Strength.NONE, first.scheme, state, codes or ("not-encrypted-pgp",), size=len(text))
-    return PartFacts(KIND, first.strength, first.scheme, Encrypted.YES, first.findings, size=len(text))
+    comments = identifiers.count(b"\n".join(block.comment for block in blocks).decode("utf-8", "replace"))
+    return PartFacts(
+        KIND, first.strength, first.scheme, Encrypted.YES, first.findings, identifiers=comments, size=len(text)
+    )
 
 
 def _judge_block(block: Armour, context: Context) -> PartFacts:

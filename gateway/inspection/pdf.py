@@ -18,7 +18,7 @@ import pikepdf
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from gateway.inspection import cms
-from gateway.inspection.ciphertext import looks_random
+from gateway.inspection.ciphertext import holds_prose, looks_random
 from gateway.inspection.limits import Context
 from gateway.model import Encrypted, PartFacts, Strength
 
@@ -37,6 +37,10 @@ _SPACE = b"\0\t\n\x0c\r "
 _STREAM = re.compile(rb"stream(?:\r\n|\n)")
 _TRAILER = re.compile(rb"trailer\s{0,32}(?=<<)")
 _XREF_STREAM = re.compile(rb"/Type\s{0,8}/XRef(?![A-Za-z])")
+_CLEAR_STRING = re.compile(rb"(?<!\\)\([ -'*-\[\]-~]{12,}\)")  # by chance once in 100,000 in ciphertext
+_LETTER = re.compile(rb"[A-Za-z]")
+_LETTERS_LEAST = 8
+_HEXADECIMAL = re.compile(rb"\([0-9A-Fa-f-]+\)")  # how some producers write /ID
 _ENCRYPT = re.compile(rb"/Encrypt(?![A-Za-z#])")
 _CRYPT_FILTER_USE = re.compile(rb"/Crypt(?![A-Za-z#])")
 
@@ -288,6 +292,8 @@ def _leaks(data: bytes, context: Context, *, clear_metadata: bool) -> list[str]:
     finding = _clear_stream(data, context, clear_metadata=clear_metadata)
     if finding:
         findings.append(finding)
+    if _clear_words(data):
+        findings.append("text-outside-streams")
     return findings
 
 
@@ -324,6 +330,23 @@ def _clear_stream(data: bytes, context: Context, *, clear_metadata: bool) -> str
         if _inflates(data, start, end) or (end - start >= _SHORT_STREAM and not looks_random(data, start, end)):
             return "unencrypted-stream"
     return ""
+
+
+def _clear_words(data: bytes) -> bool:
+    """True if words stand between the streams: in comments, or in strings although strings are encrypted."""
+    at = 0
+    while at < len(data):
+        match = _STREAM.search(data, at)
+        stop = match.start() if match else len(data)
+        if holds_prose(data, 0, at, stop):
+            return True
+        for found in _CLEAR_STRING.finditer(data, at, stop):
+            if len(_LETTER.findall(found[0])) >= _LETTERS_LEAST and _HEXADECIMAL.fullmatch(found[0]) is None:
+                return True
+        at = data.find(b"endstream", stop) + 9 if match else stop
+        if at < stop:
+            break
+    return False
 
 
 def _inflates(data: bytes, start: int, end: int) -> bool:

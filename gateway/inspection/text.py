@@ -55,10 +55,13 @@ _LATER = (
     r"(?:will|to|being|sent|not|on|available|known|as|in|separate\w*|required|needed|protected|coming|going|follow\w*|"
     r"see|by|via|below|n/?a|none|tbc|provided|supplied|shared|agreed|has|have|was|can|may|should|must|is|are|and|or|"
     r"if|for|from|you|we|i|unchanged|reset|policy|manager|hint|of|when|used|obtained|given|please|with|"
-    r"(?:the|your|our|my)\s+(?:same|usual|agreed|standard|normal|shared|one|recipient|password|attach\w*|file|document))\b"
+    r"emailed|e-mailed|texted|phoned|held|kept|case\s+sensitive|only\s+(?:given|sent|shared|available|known)|same\s+as|"
+    r"(?:call|ring|phone|telephone|text|contact|ask|email)\s+(?:me|us|the|our|him|her|them|on|[(+0-9])|"
+    r"(?:the|your|our|my)\s+(?:[\w'’]{1,30}\s+){0,2}?(?:same|usual|agreed|standard|normal|shared|one|recipient|password|"
+    r"attach\w*|file|document))(?!\w)"
 )
 _GIVEN = re.compile(
-    rf"\b{_SECRET}s?\b(?:\s+(?:for|to|of|on)\s+(?:[\w.'-]+\s+){{0,6}}?[\w.'-]+)?\s{{0,8}}(?:is|=|:|->|-|–|→)\s{{0,8}}"
+    rf"\b{_SECRET}s?\b(?:\s+(?:for|to|of|on)\s+(?:[\w.'-]+\s+){{0,6}}?[\w.'-]+)?(?:\s{{1,8}}is\b|\s{{0,8}}(?:=|:|->|-|–|→))\s{{0,8}}"
     rf"[\"'“‘(*]?(?!{_LATER})(?=\S{{3}})\S",
     re.IGNORECASE,
 )

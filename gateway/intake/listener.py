@@ -15,6 +15,8 @@ from gateway.errors import StartupError
 from gateway.intake.session import Intake, Session
 from gateway.settings import Listener, TlsFiles
 
+_HANDSHAKE = 15.0  # seconds for implicit TLS: until then the connection is nobody's and is not counted
+
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
     """The TLS side of a server: 1.2 at least; a client certificate is asked for where a CA for them is configured."""
@@ -48,7 +50,10 @@ class Listeners:
 
         context = self._intake.tls() if listener.tls == "implicit" else None
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(session, sock=listening, ssl=context, backlog=512)
+        wait = _HANDSHAKE if context is not None else None
+        server = await loop.create_server(
+            session, sock=listening, ssl=context, backlog=512, ssl_handshake_timeout=wait
+        )
         self._servers.append(server)
 
     async def stop(self, grace: float) -> None:

@@ -34,6 +34,7 @@ _LINE_LIMIT = 2048  # RFC 5321 section 4.5.3.1.4 asks for 512 and more with exte
 _AUTH_LIMIT = 12288  # RFC 4954 section 4.3
 _BLOCK = 256 * 1024
 _STRANGER_TIME = 60.0  # seconds in which a peer that no network names must have made itself known
+_GUESSES = 4  # wrong passwords in one connection, each costing us argon2's time
 _LAST_WORDS = 5.0  # seconds to take our last reply; a close alone would wait for the peer for ever
 _FAILURE = "451 4.3.0 The message could not be handled now, please try again later"
 _MARK = "(partner-mail-gateway)"
@@ -137,9 +138,10 @@ class Session(SMTP):
     def end(self) -> None:
         """Ends the connection: at once where the peer is idle, else after the transaction under way."""
         self._ending = True
-        if self._transaction.mail is None and self.transport is not None:
-            self._writer.write(f"421 4.3.2 {self.hostname} is shutting down\r\n".encode())
-            self.transport.close()
+        transport = cast(asyncio.Transport | None, self.transport)
+        if self._transaction.mail is None and transport is not None and not transport.is_closing():
+            transport.write(f"421 4.3.2 {self.hostname} is shutting down\r\n".encode())
+            transport.close()
 
     async def _handle_client(self) -> None:
         """The command loop (in place of the library's)."""
@@ -460,6 +462,7 @@ class Session(SMTP):
             raise CommandError("504 5.5.4 The mechanism is PLAIN or LOGIN")
         self._login_client = await self._intake.clients.by_login(login, password)
         if self._login_client is None:
+            self._errors += self._intake.limits.errors // _GUESSES
             await asyncio.sleep(1)
             raise CommandError("535 5.7.8 Login or password is wrong")
         self._identify()

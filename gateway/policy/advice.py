@@ -55,6 +55,10 @@ GUIDANCE: dict[str, Guidance] = {
         "the purpose it states is not one of the protocol",
         "send again with [purpose: CODE] at the end of the subject, where CODE is one of {purposes}",
     ),
+    "conflicting-purpose": Guidance(
+        "the message says in different ways why the information is shared",
+        "send again with one [purpose: CODE] at the end of the subject, where CODE is one of {purposes}",
+    ),
     "unknown-basis": Guidance(
         "the legal basis it states is not one of the protocol",
         "send again with a basis of clause 4.1 such as {bases}, or without one",

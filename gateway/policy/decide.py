@@ -203,6 +203,9 @@ def purpose_recorded(case: Case) -> Match | Passed:
     if _exempt(case.facts, case.envelope):
         text = "No purpose is asked of a delivery report or an automatic message."
         return (Reason(step, "purpose-exempt", text, RECORD_CLAUSE),)
+    if declared.conflict:
+        text = "The message declares different values for its purpose, basis, condition or reference."
+        return _stop(case, Verdict.HOLD, Reason(step, "conflicting-purpose", text, RECORD_CLAUSE))
     if declared.unknown:
         field = declared.unknown[0]
         catalogue = {"purpose": case.policy.purposes, "basis": case.policy.bases, "condition": case.policy.conditions}

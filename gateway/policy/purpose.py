@@ -21,11 +21,13 @@ REFERENCE_LENGTH = 64
 class Resolved:
     """The purpose that goes into the record, and what was declared but is in no catalogue.
 
-    `unknown` names fields ("purpose", "basis", "condition"), never what was written in them.
+    `unknown` names fields ("purpose", "basis", "condition"), never what was written in them. `conflict`: the message
+    declares different values for one of them, so that nothing of it counts and no rule stands in for it.
     """
 
     purpose: Purpose | None = None
     unknown: tuple[str, ...] = ()
+    conflict: bool = False
 
 
 def resolve(
@@ -41,6 +43,8 @@ def resolve(
 
     `implied` False leaves rules and defaults out: they speak of what people write, not of automatic messages.
     """
+    if person is None and headers.conflict:
+        return Resolved(conflict=True)
     claimed = _claimed(headers) if person is None else replace(person, source=person.source or "person")
     if implied and not claimed.purpose:
         rule = _implied(sender, partner, policy)
@@ -56,8 +60,7 @@ def resolve(
 
 
 def _claimed(headers: HeaderFacts) -> Purpose:
-    source = "subject-tag" if headers.tagged else "header"
-    return Purpose(headers.purpose, headers.basis, headers.condition, headers.reference, source)
+    return Purpose(headers.purpose, headers.basis, headers.condition, headers.reference, headers.source or "header")
 
 
 def _implied(sender: str, partner: Partner | None, policy: Policy) -> Purpose | None:

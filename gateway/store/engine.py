@@ -37,7 +37,7 @@ def connect(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=20000", "foreign_keys=ON"):
+    for pragma in ("page_size=8192", "journal_mode=WAL", "wal_autocheckpoint=4000", "synchronous=FULL", "busy_timeout=20000", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -86,17 +86,22 @@ def _free(now: float) -> ColumnElement[bool]:
     return or_(share.c.owner.is_(None), share.c.lease_until < now)
 
 
-def any_due(connection: Connection, now: float) -> bool:
+def any_due(connection: Connection, now: float, full: Collection[str] = ()) -> bool:
     """True where a claim would find something: a read, so that an idle node does not lock the store."""
-    query = select(share.c.id).where(share.c.due_at <= now, _free(now)).limit(1)
+    query = select(share.c.id).where(share.c.due_at <= now, _free(now), share.c.route.not_in(full)).limit(1)
     return connection.execute(query).first() is not None
 
 
-def claim(connection: Connection, owner: str, now: float, until: float, limit: int) -> list[StoredShare]:
-    """Leases up to `limit` due shares to `owner`, longest due first. Call it in a write transaction."""
+def claim(
+    connection: Connection, owner: str, now: float, until: float, limit: int, full: Collection[str] = ()
+) -> list[StoredShare]:
+    """Leases up to `limit` due shares to `owner`, longest due first, none of the routes `full`.
+
+    Call it in a write transaction.
+    """
     free = (
         select(share.c.id)
-        .where(share.c.due_at <= now, _free(now))
+        .where(share.c.due_at <= now, _free(now), share.c.route.not_in(full))
         .order_by(share.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -177,3 +177,33 @@ def test_data_that_does_not_fit_is_not_kept_in_memory(scene: Scene) -> None:
     assert "452" in replies
     assert grown < 40 * MIB, f"{grown / MIB:.0f} MiB for 10 MiB in flight"
     still_serves(scene, "after-flood")
+
+
+def test_a_peer_that_quotes_the_message_in_its_refusal_writes_nothing_into_our_records(scene: Scene) -> None:
+    scene.sink.replies["."] = '554 5.7.1 Blocked: "Wolverine Archer", NHS number 943 476 5919'
+    try:
+        assert send(scene.gateway.port, mail("quoted")).code == 250
+        wait_for(lambda: any("5.7.1 Blocked" in share.last_reply for share in scene.gateway.shares()), 10, "the bounce")
+    finally:
+        del scene.sink.replies["."]
+    said = [row.content for row in scene.gateway.records()] + [row.last_reply for row in scene.gateway.shares()]
+    assert not [text for text in said if "Wolverine" in text or "943 476" in text]
+
+
+def test_connections_that_died_in_the_handshake_do_not_spoil_the_stop(
+    authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("attacks-stop")
+    with closing(Gateway(home, Directory.partnership(9), authority=authority, workers=1)) as gateway:
+        gateway.start()
+        for source in ("127.0.0.1", "127.0.1.9"):
+            with Dialogue(gateway.port, source) as talk:
+                talk.greet()
+                assert talk.ask("STARTTLS").startswith("220")
+                talk.write(client_hello())
+                time.sleep(0.1)
+                reset(talk._socket)
+        time.sleep(0.2)
+        assert gateway.stop() == 0
+        assert [event for event in gateway.events() if event.get("event") == "worker stopped"], gateway.log[-2000:]
+        assert not [event for event in gateway.events() if "raw" in event or event.get("level") == "error"]

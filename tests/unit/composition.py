@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -133,7 +133,7 @@ class PlayedHandOver:
     owner: str = "gateway.test/0/1"
     offered: list[tuple[list[StoredShare], bytes | None]] = field(default_factory=list)
 
-    def has_room(self) -> bool:
+    def has_room(self, routes: Iterable[str] = ()) -> bool:
         return self.room
 
     def lease_until(self) -> float:
@@ -330,7 +330,7 @@ class ScriptedDeliverer:
             if gate is not None:
                 await gate.wait()
             else:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.02)
             return tuple(self.answer(share.share_id) for share in job.shares)
         finally:
             self.running -= 1

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.dispatch import Dispatcher
+from gateway.dispatch import _ROUTE_BACKLOG, Dispatcher
 from gateway.errors import StoreError
 from gateway.store import Unit, tables
-from tests.unit.composition import POLICY, ScriptedDeliverer, World, deferred, message, world
+from tests.unit.composition import OBSERVED, POLICY, ScriptedDeliverer, World, deferred, message, world
 
 OWNER = "gateway.test/0/1"
 
@@ -111,3 +111,29 @@ def test_one_share_that_cannot_be_stored_does_not_strand_the_others(tmp_path: Pa
 
 def _sent(share: str) -> object:
     return ScriptedDeliverer().answer(share)
+
+
+def test_a_partner_whose_server_hangs_takes_no_room_of_the_others(tmp_path: Path) -> None:
+    with world(tmp_path) as at:
+        at.hand_over.room = False
+        for number in range(2 * _ROUTE_BACKLOG + 20):
+            at.accept(message(f"p{number}@charity.test", client=OBSERVED))
+        deliverer = ScriptedDeliverer()
+        never = asyncio.Event()
+        deliverer.gate = lambda job: never if job.domain == "charity.test" else None
+
+        async def scene() -> None:
+            worker = dispatcher(at, deliverer)
+            clock = asyncio.create_task(worker.run())
+            await asyncio.sleep(2)
+            stuck = next(share for share in at.shares() if share.recipient.domain == "charity.test")
+            assert not worker.has_room([stuck.route])
+            assert worker.has_room(["police.test|authenticated||"])
+            await asyncio.to_thread(at.accept, message("jo@police.test"))
+            async with asyncio.timeout(10):
+                while at.share("jo@police.test").state.value != "delivered":
+                    await asyncio.sleep(0.1)
+            clock.cancel()
+            await worker.stop(0.1)
+
+        asyncio.run(scene())

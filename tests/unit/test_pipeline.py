@@ -101,7 +101,7 @@ def test_without_room_shares_stay_in_the_store_for_anybody(at: World) -> None:
 
 
 def test_a_large_body_becomes_a_file_and_is_not_held_in_memory(at: World) -> None:
-    at.accept(message("a@police.test", size=50_000))
+    at.accept(message("a@police.test", size=LARGE + 1000))
     ((_, body),) = at.hand_over.offered
     assert body is None
     assert at.rows(tables.body)[0].sealed is None

@@ -150,3 +150,10 @@ def test_any_input_gives_a_well_formed_report(
     assert utf8 or built.isascii()
     message = email.message_from_bytes(built)
     assert message.is_multipart() and len(message.get_payload()) == 3
+
+
+def test_a_header_of_megabytes_does_not_make_a_report_of_megabytes() -> None:
+    to = b"jo@school.test,\r\n " * 500_000 + b"x@school.test"
+    original = b"From: <sw@council.test>\r\nTo: " + to + b"\r\n\r\nsecret\r\n"
+    assert len(build(replace(REPORT, original=original))) < 100_000
+    assert b"secret" not in build(replace(REPORT, original=original))

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.reply import LONGEST_LINE, LONGEST_TEXT, MOST_LINES, MalformedReply, Reply, ReplyReader, clean
+from gateway.delivery.reply import (
+    LONGEST_LINE,
+    LONGEST_TEXT,
+    MOST_LINES,
+    MalformedReply,
+    Reply,
+    ReplyReader,
+    clean,
+    unquoted,
+)
 
 STREAM = b"250-mx.test\r\n250-SIZE 10\r\n250 DSN\r\n354 go\r\n550-5.1.1 a\r\n550 5.1.1 b\r\n250\r\n"
 REPLIES = [
@@ -85,3 +94,19 @@ def test_stored_texts_are_short_and_printable(data: bytes) -> None:
 
 def test_clean_removes_line_ends_and_control_characters() -> None:
     assert clean("a\r\nBcc: x\x00\x1b[31m") == "a Bcc: x [31m"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ('554 5.7.1 Blocked: "Wolverine Archer" is not allowed', "554 5.7.1 Blocked: [...] is not allowed"),
+        ("550 5.7.1 NHS number 943 476 5919 found", "550 5.7.1 NHS number [...] found"),
+        ("550 5.7.1 9434765919", "550 5.7.1 [...]"),
+        ("554 Subject: Concern about Archer", "554 Subject[...]"),
+        ("550 5.7.1 “Archer” refused", "550 5.7.1 [...] refused"),
+        ("550 5.7.1 Spam from 192.0.2.25, see https://mx.example/a1b2", "550 5.7.1 Spam from 192.0.2.25, see https://mx.example/a1b2"),
+        ("451 4.7.1 Greylisted, try again in 300 seconds", "451 4.7.1 Greylisted, try again in 300 seconds"),
+    ],
+)  # fmt: skip
+def test_what_a_peer_quotes_of_the_message_is_left_out(said: str, kept: str) -> None:
+    assert unquoted(said) == kept

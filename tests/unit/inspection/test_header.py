@@ -30,15 +30,50 @@ def test_a_tag_across_folded_encoded_words_is_read() -> None:
 def test_fields_win_over_the_tag() -> None:
     found = facts("Subject: x [purpose: 3.5.1]", "Sharing-Purpose: 3.5.2", "Sharing-Reference: Z9")
     assert (found.purpose, found.reference, found.tagged) == ("3.5.2", "Z9", True)
+    assert found.source == "header"
 
 
-def test_a_field_given_twice_differently_declares_nothing() -> None:
-    assert facts("Sharing-Purpose: 3.5.1", "Sharing-Purpose: 3.5.2").purpose == ""
+def test_where_the_purpose_was_declared_is_told() -> None:
+    assert facts("Subject: x [purpose: 3.5.1]", "Sharing-Reference: Z9").source == "subject-tag"
+    assert facts("Subject: x [purpose: ; ref: Z9]", "Sharing-Purpose:").source == ""
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Sharing-Purpose: 3.5.1", "Sharing-Purpose: 3.5.2"),
+        ("Sharing-Basis: 4.1.1", "Sharing-Basis: 4.1.2", "Sharing-Purpose: 3.5.1"),
+        ("Sharing-Reference: A", "Sharing-Reference: B"),
+        ("Subject: [purpose: 3.5.1] x [purpose: 3.5.2]",),
+        ("Subject: [purpose: 3.5.1]", "Subject: [purpose: 3.5.2]"),
+    ],
+)
+def test_different_values_are_a_conflict(lines: tuple[str, ...]) -> None:
+    assert facts(*lines).conflict
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Sharing-Purpose: 3.5.1", "Sharing-Purpose:  3.5.1."),
+        ("Sharing-Basis: S.16LA", "Sharing-Basis: s.16la", "Sharing-Purpose: 3.5.1"),
+        ("Sharing-Purpose: 3.5.1", "Sharing-Purpose:"),
+        ("Subject: [purpose: 3.5.1] x [purpose: 3.5.1; ref: A]",),
+        ("Subject: [purpose: 3.5.6]", "Sharing-Purpose: 3.5.1"),
+    ],
+)
+def test_the_same_value_twice_is_no_conflict(lines: tuple[str, ...]) -> None:
+    found = facts(*lines)
+    assert (found.purpose, found.conflict) == ("3.5.1", False)
+
+
+def test_an_empty_field_leaves_the_tag_its_say() -> None:
+    assert facts("Subject: x [purpose: 3.5.1]", "Sharing-Purpose:").purpose == "3.5.1"
 
 
 def test_other_brackets_are_no_tag() -> None:
-    found = facts("Subject: [secure] hello")
-    assert not found.tagged
+    found = facts("Subject: [secure] [Ref: 123] [basis: 4.1.2] hello")
+    assert (found.tagged, found.reference, found.basis) == (False, "", "")
 
 
 def test_values_hold_no_control_characters_and_are_bounded() -> None:

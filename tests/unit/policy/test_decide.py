@@ -30,6 +30,7 @@ from tests.unit.policy.cases import (
     CLEAR,
     CLEAR_DOCUMENT,
     CLIENT,
+    DECLARED,
     ENTRY,
     EXPIRED,
     FINGERPRINT,
@@ -491,3 +492,11 @@ def test_an_observed_share_to_a_stranger_goes_to_the_domain_s_mx() -> None:
 def test_a_decision_names_its_snapshot_and_is_the_same_every_time() -> None:
     assert decided(ATTACHED).snapshot == SNAPSHOT.id
     assert decided(ATTACHED) == decided(ATTACHED)
+
+
+def test_a_conflicting_declaration_is_held_whatever_protects_it_and_whatever_policy_asks() -> None:
+    facts = replace(WHOLE, headers=replace(DECLARED, purpose="", conflict=True))
+    decision = decided(facts, under=snapshot(require_purpose=False))
+    assert (decision.verdict, decision.step, decision.purpose) == (Verdict.HOLD, 2, None)
+    assert [reason.code for reason in decision.reasons][-1] == "conflicting-purpose"
+    assert decided(facts, purpose=Purpose("3.5.1")).verdict is Verdict.ALLOW

@@ -7,10 +7,11 @@ import time
 from email import message_from_bytes, policy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import tag
+from gateway.inspection import inspect_message
 from gateway.policy.declaration import strip_tag
 
 BODY = b"\r\n\r\nSubject: [purpose: 3.5.1]\r\nbody\r\n"
@@ -121,6 +122,26 @@ def test_no_bytes_make_it_fail_or_touch_what_follows(noise: bytes, inserted: byt
     assert stripped.startswith(b"Subject:")
     assert stripped.endswith(b"\r\nX: y" + BODY)
     assert strip_tag(stripped) is stripped or b"=?" in content
+
+
+PIECES = st.sampled_from(
+    [
+        *("[purpose: 3.5.1]", "[Purpose:3.5.1; ref: AB-1]", "[ purpose : x", "[Ref: 123]", "[basis: 4.1.2]", "[", "]"),
+        *("[purp", "ose: 3.5.1]", "purpose:", "\r\n ", "\r\n\t", " ", "\t", "Case", "caf\u00e9", "; ref: 7", "\x00", "\x85"),
+        *("=?utf-8?Q?[purpose:_3.5.1]?=", "=?utf-8?Q?=5Bpurp?=", "=?utf-8?b?b3NlOiAzLjUuMV0=?=", "=?utf-8?Q?=C3?="),
+        *("=?x-unknown?Q?[purpose:_1]?=", "=?utf-7?Q?+AFs-purpose:_1]?=", "=?utf-8?b?!?=", "=?utf-8?Q?=0A?=", "=?", "?="),
+        *("x" * 198, "\u00e9" * 150, "\r\nSubject: ", "\r\nsubject :", "\r\nX: y"),
+    ]
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(PIECES, max_size=12).map("".join), st.sampled_from(["utf-8", "latin-1"]))
+def test_what_is_read_as_a_declaration_is_stripped_and_nothing_else_is(subject: str, charset: str) -> None:
+    content = message(b" " + subject.encode(charset))
+    tagged = inspect_message(content).headers.tagged
+    assert tagged is (strip_tag(content) is not content)
+    assert tagged or inspect_message(content).headers.purpose == ""
 
 
 def test_a_hostile_subject_costs_little() -> None:

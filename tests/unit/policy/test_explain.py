@@ -46,6 +46,7 @@ ENDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "country": (ATTACHED, {"under": snapshot(countries=("FR",))}),
     "no-purpose": (headed(purpose=""), {}),
     "unknown-purpose": (headed(purpose="x"), {}),
+    "conflicting-purpose": (headed(conflict=True), {}),
     "unknown-basis": (headed(basis="x"), {}),
     "unknown-condition": (headed(condition="x"), {}),
     "encrypted-weak": (replace(WHOLE, whole=Strength.WEAK), {}),

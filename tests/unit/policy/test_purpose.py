@@ -21,7 +21,8 @@ BY_DEFAULT = PurposeRule(purpose="3.5.6")
     ("headers", "rules", "default_purpose", "expected"),
     [
         (HeaderFacts(purpose="3.5.1"), (BY_SENDER,), "3.5.6", ("3.5.1", "header")),
-        (HeaderFacts(purpose="3.5.1", tagged=True), (BY_SENDER,), "3.5.6", ("3.5.1", "subject-tag")),
+        (HeaderFacts(purpose="3.5.1", source="subject-tag"), (BY_SENDER,), "3.5.6", ("3.5.1", "subject-tag")),
+        (HeaderFacts(purpose="3.5.1", source="header", tagged=True), (BY_SENDER,), "3.5.6", ("3.5.1", "header")),
         (HeaderFacts(), (BY_DOMAIN, BY_SENDER, BY_SENDER_AND_PARTNER), "3.5.6", ("3.5.1", "sender-rule")),
         (HeaderFacts(), (BY_PARTNER, BY_DOMAIN), "3.5.1", ("3.5.6", "sender-rule")),
         (HeaderFacts(), (BY_DEFAULT, BY_PARTNER), "3.5.1", ("3.5.6", "partner-rule")),
@@ -96,3 +97,14 @@ def test_a_reference_is_one_printable_line_of_bounded_length() -> None:
     found = resolve(HeaderFacts(purpose="3.5.1", reference="A\r\nB\x1b" + "x" * 999), SENDER, PARTNER, POLICY)
     assert found.purpose is not None
     assert found.purpose.reference == ("AB" + "x" * 999)[:REFERENCE_LENGTH]
+
+
+def test_a_conflict_declares_nothing_and_no_rule_stands_in_for_it() -> None:
+    under = policy(rules=[BY_SENDER.model_dump()])
+    headers = HeaderFacts(conflict=True, reference="AB-1")
+    assert resolve(headers, SENDER, PARTNER, under) == Resolved(conflict=True)
+
+
+def test_a_person_settles_a_conflict() -> None:
+    found = resolve(HeaderFacts(conflict=True), SENDER, PARTNER, POLICY, Purpose("3.5.1", source="person"))
+    assert found == Resolved(Purpose("3.5.1", source="person"))
