@@ -56,7 +56,7 @@ class InForce:
 
 
 class Certificates:
-    """The server's TLS context, made anew on reload so that a renewed certificate needs no restart."""
+    """The server's TLS context, renewed in place on reload: every listener has the new certificate without restart."""
 
     def __init__(self, settings: Settings) -> None:
         self._files = settings.tls
@@ -68,8 +68,13 @@ class Certificates:
 
     def reload(self) -> None:
         """Reads certificate and key again. Raises `StartupError`, and keeps the old ones, where they are unusable."""
-        if self._files is not None:
-            self._context = server_context(self._files)
+        if self._files is None:
+            return
+        fresh = server_context(self._files)
+        if self._context is None:
+            self._context = fresh
+        else:  # a listener with implicit TLS keeps the context that it was started with
+            self._context.load_cert_chain(self._files.certificate, self._files.key)
 
 
 @dataclass(frozen=True, slots=True)

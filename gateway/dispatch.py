@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from gateway import codec, metrics
@@ -35,6 +34,7 @@ _LAST_RECORDINGS = 5.0  # seconds that they have when the worker stops
 _BACKLOG = 1600  # batches waiting in memory; above, shares stay in the store
 _ROUTE_BACKLOG = 400  # those of one route: a partner whose server hangs must not take the room of the others
 _BACKLOG_BYTES = 24 * 1024 * 1024
+_LEFT_MOST = 500  # shares left to their lease that are remembered
 _BATCH = 50  # recipients in one SMTP transaction
 _LARGE_AT_ONCE = 3  # large bodies in memory at a time
 
@@ -52,6 +52,21 @@ class Batch:
     @property
     def route(self) -> str:
         return self.shares[0][0].route
+
+    @property
+    def large(self) -> bool:
+        """True where the body is in memory only while it is delivered, few at a time."""
+        return self.body is None and self.shares[0][0].size > LARGE
+
+    @property
+    def lane(self) -> str:
+        """Batches of one lane wait for one another; large ones have their own, so that small ones pass them."""
+        return lanes(self.route)[self.large]
+
+
+def lanes(route: str) -> tuple[str, str]:
+    """The lane of a route's small bodies and that of its large ones."""
+    return route, f"{route}|large"
 
 
 class Dispatcher:
@@ -73,8 +88,8 @@ class Dispatcher:
         self._active: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._recordings: set[asyncio.Task[None]] = set()  # never cancelled: what they store has happened
-        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
-        self._left: set[str] = set()  # shares left to their lease: not renewed, so that it ends
+        self._large_active = 0
+        self._left: dict[str, None] = {}  # shares left to their lease, oldest first: not renewed, so that it ends
         self._wake = asyncio.Event()
         self._stopping = False
 
@@ -98,36 +113,35 @@ class Dispatcher:
         for route, pairs in by_route.items():
             for start in range(0, len(pairs), _BATCH):
                 batch = Batch(tuple(pairs[start : start + _BATCH]), body)
-                self._waiting.setdefault(route, deque()).append(batch)
+                self._waiting.setdefault(batch.lane, deque()).append(batch)
                 self._backlog += 1
                 self._route_backlog[route] += 1
                 self._backlog_bytes += len(body or b"")
-            self._start_waiting(route)
+            self._start_waiting(batch.lane)
 
-    def _start_waiting(self, route: str) -> None:
-        waiting = self._waiting.get(route)
-        while (
-            waiting
-            and not self._stopping
+    def _may_start(self, batch: Batch) -> bool:
+        return (
+            not self._stopping
             and self._active.total() < self._settings.connections
-            and self._active[route] < self._settings.connections_per_destination
-        ):
+            and self._active[batch.route] < self._settings.connections_per_destination
+            and not (batch.large and self._large_active >= _LARGE_AT_ONCE)
+        )
+
+    def _start_waiting(self, lane: str) -> None:
+        waiting = self._waiting.get(lane)
+        while waiting and self._may_start(waiting[0]):
             batch = waiting.popleft()
-            self._active[route] += 1
+            self._active[batch.route] += 1
+            self._large_active += batch.large
             task = asyncio.get_running_loop().create_task(self._run_batch(batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if waiting is not None and not waiting:
-            del self._waiting[route]
+            del self._waiting[lane]
 
     async def _run_batch(self, batch: Batch) -> None:
         try:
-            async with AsyncExitStack() as stack:
-                if batch.body is None and batch.shares[0][0].size > LARGE:
-                    await stack.enter_async_context(self._large)
-                await self._deliver(batch)
-        except GatewayError as error:
-            self._leave(batch.shares, error)
+            await self._deliver(batch)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not strand the shares (promise 2)
             self._leave(batch.shares, error)
         finally:
@@ -139,17 +153,18 @@ class Dispatcher:
             self._active[batch.route] -= 1
             if not self._active[batch.route]:
                 del self._active[batch.route]
+            self._large_active -= batch.large
             full = self._active.total() + 1 >= self._settings.connections
-            if full and batch.route in self._waiting:  # to the end of the row: the others come first
-                self._waiting[batch.route] = self._waiting.pop(batch.route)
-            for route in list(self._waiting) if full else (batch.route,):
-                self._start_waiting(route)
+            if full and batch.lane in self._waiting:  # to the end of the row: the others come first
+                self._waiting[batch.lane] = self._waiting.pop(batch.lane)
+            for lane in list(self._waiting) if full or batch.large else lanes(batch.route):
+                self._start_waiting(lane)
             if not self._backlog:
                 self._wake.set()
 
     def _leave(self, shares: Sequence[tuple[StoredShare, Decision]], error: Exception) -> None:
         """Nothing is known to be stored of these shares: their leases end by themselves, then they are tried again."""
-        self._left.update(share.id for share, _ in shares)
+        self._left.update((share.id, None) for share, _ in shares)
         place = {"reason": str(error)} if isinstance(error, GatewayError) else {"exc_info": error}
         log.error("share left to its lease", share=shares[0][0].id, shares=len(shares), **place)
 
@@ -248,11 +263,11 @@ class Dispatcher:
         claimed = await asyncio.to_thread(self._claim_now, full)
         batches: dict[tuple[str, str], list[tuple[StoredShare, Decision]]] = {}
         for share in claimed:
-            self._left.discard(share.id)
+            self._left.pop(share.id, None)
             try:
                 decision = codec.decode(share.decision)
             except GatewayError as error:
-                self._left.add(share.id)
+                self._left[share.id] = None
                 log.error("share left to its lease", share=share.id, reason=str(error))
                 continue
             batches.setdefault((share.body, share.route), []).append((share, decision))
@@ -271,9 +286,12 @@ class Dispatcher:
             return stored.claim(connection, self.owner, now, self.lease_until(), room, full)
 
     def _renew(self) -> None:
+        while len(self._left) > _LEFT_MOST:  # the oldest have long been claimed, by this worker or another
+            del self._left[next(iter(self._left))]
+        without = tuple(self._left)
         if self._backlog:
             with self._store.writing() as connection:
-                stored.renew(connection, self.owner, self.lease_until(), without=tuple(self._left))
+                stored.renew(connection, self.owner, self.lease_until(), without=without)
 
     async def stop(self, grace: float) -> None:
         """Starts nothing new, waits up to `grace` seconds for what is under way, gives the leases back."""

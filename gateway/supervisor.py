@@ -36,7 +36,7 @@ _LOCK_WAIT = 15.0  # seconds for a predecessor's orphaned workers to end
 _START_WAIT = 60.0
 _SILENCE = 60.0  # a worker that has not beaten for so long hangs, and is killed
 _STOP_WAIT = 35.0
-_ORPHAN_AGE = 300.0
+_ORPHAN_AGE = 3600.0  # seconds: longer than any commit may be under way
 _HOUSEKEEPING = 600.0
 _LISTEN_FDS_START = 3  # sd_listen_fds(3)
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
@@ -255,6 +255,7 @@ class Supervisor:
                 self._kill_hanging()
                 if time.monotonic() - housekept > _HOUSEKEEPING:
                     store.remove_orphans(_ORPHAN_AGE)
+                    store.remove_spent_bodies()
                     housekept = time.monotonic()
             except GatewayError as error:
                 _log.error("supervision failed, tried again soon", reason=str(error))

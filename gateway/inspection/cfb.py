@@ -74,8 +74,10 @@ def judge(data: bytes, context: Context) -> PartFacts:
         info = _stream(ole, "EncryptionInfo", _INFO_MOST)
         package = _stream(ole, "EncryptedPackage", size)
         findings = _beside(ole, names)
+        if _unused_sectors(ole, data):
+            findings.append("trailing-bytes")
     cipher = _describe(info)
-    if size > len(package) + size // 50 + _OVERHEAD:
+    if size > len(package) + size // 50 + _OVERHEAD and "trailing-bytes" not in findings:
         findings.append("trailing-bytes")
     if not _package_is_ciphertext(package):
         findings.append("looks-readable")
@@ -94,6 +96,16 @@ def _stream(ole: olefile.OleFileIO, name: str, most: int) -> bytes:
         raise OfficeError("stream too long")
     content: bytes = ole.openstream(name).read()
     return content
+
+
+def _unused_sectors(ole: olefile.OleFileIO, data: bytes) -> bool:
+    """True if anything stands in sectors that belong to no stream, or behind the last sector (MS-CFB 2.3)."""
+    size: int = ole.sectorsize
+    fat = ole.fat
+    for number, start in enumerate(range(max(size, 512), len(data), size)):
+        if (number >= len(fat) or fat[number] == olefile.FREESECT) and data[start : start + size].strip(b"\0"):
+            return True
+    return False
 
 
 def _package_is_ciphertext(package: bytes) -> bool:

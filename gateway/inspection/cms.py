@@ -161,7 +161,8 @@ def _signed(reader: Reader, body: Element, context: Context) -> PartFacts:
     if not inner or inner[0].tag != OID or len(inner) > 2:
         raise BerError("no encapsulated content")
     if len(inner) == 1:
-        small = body.end - body.start <= _KEY_MATERIAL_MOST and not holds_prose(reader.contents(body), _CERTIFICATE_PROSE)
+        small = body.end - body.start <= _KEY_MATERIAL_MOST
+        small = small and not holds_prose(reader.contents(body), _CERTIFICATE_PROSE)
         return PartFacts(KIND, scheme="S/MIME signature", findings=("key-material",) if small else ("signed-only",))
     wrapped = reader.octets(reader.read(inner[1].start, inner[1].end))
     kind = reader.contents(inner[0])

@@ -30,9 +30,11 @@ _PARAMETER = re.compile(r'(?:\s*;)+\s*([^\s=;"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*"|
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([BbQq])\?([^?]*)\?=")
 _WORD_GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?)")
 _ADDRESS = re.compile(r"@([^\s<>,;:()\"@\[\]]{1,255})")
+_SECOND_BOUNDARY = re.compile(r"boundary[ \t]*[=*]", re.IGNORECASE)  # found by who looks no further than that word
 _COMMENT_OR_QUOTED = re.compile(
-    r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\))*\)'
-)
+    r'"(?:[^"\\]|\\.)*(?:(?P<quoted>")|\Z)'
+    r"|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\))*(?:(?P<comment>\))|\Z)"
+)  # one that never ends is matched too, so that it is looked at once and not from each place in it
 _CONTROL = dict.fromkeys((*range(32), 127, *range(128, 160)), " ")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=?# !$%&*;@^`{|}~]{0,199}[0-9A-Za-z'()+_,\-./:=?#!$%&*;@^`{|}~]")
 
@@ -171,7 +173,8 @@ def boundary(field: ContentType) -> tuple[bytes, str]:
     if not named:
         return b"", "boundary-missing"
     name, value = named[0]
-    odd = len(named) > 1 or name != "boundary" or _BOUNDARY.fullmatch(value) is None or "\\" in value
+    hidden = any(_SECOND_BOUNDARY.search(other) for key, other in field.parameters if key != name)
+    odd = hidden or len(named) > 1 or name != "boundary" or _BOUNDARY.fullmatch(value) is None or "\\" in value
     if field.odd and not odd:
         # Unquoted "=" or "/" in a boundary is common and read alike everywhere; something left over is not.
         repeated = len({key for key, _ in field.parameters}) != len(field.parameters)
@@ -204,11 +207,15 @@ def names(*fields: ContentType) -> list[str]:
 
 def beside_names(value: bytes, field: ContentType) -> str:
     """What a structured field says besides its type, file names and the parameters that programs write: "" mostly."""
-    if not value or (not field.leftover and field.valid and _MACHINE_PARAMETERS.issuperset(dict(field.parameters))):
+    if not value:
+        return ""
+    token = field.valid or _DISPOSITION.fullmatch(field.value) is not None
+    if token and not field.leftover and _MACHINE_PARAMETERS.issuperset(dict(field.parameters)):
         return ""
     return decode_words(raw(value))
 
 
+_DISPOSITION = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}")
 _MACHINE_PARAMETERS = frozenset(
     {"boundary", "charset", "name", "filename", "name*", "filename*", "protocol", "micalg", "format", "delsp", "type"}
     | {"start", "smime-type", "method", "size", "creation-date", "modification-date", "read-date", "report-type", "hp"}
@@ -301,8 +308,6 @@ def _domains(values: list[bytes], limits: Limits) -> tuple[str, ...]:
     found: list[str] = []
     for value in values:
         line = _without_comments(raw(value[: limits.field_text]).replace("\n", ""))
-        if '"' in line:
-            line = re.sub(r'"(?:[^"\\]|\\.)*"', "x", line)
         if " " in line or "\t" in line:
             line = re.sub(r"[ \t]+(?=[@.])|(?<=[@.])[ \t]+", "", line)  # obsolete, but allowed (RFC 5322 section 4.4)
         domains = _ADDRESS.findall(line)
@@ -314,14 +319,14 @@ def _domains(values: list[bytes], limits: Limits) -> tuple[str, ...]:
 
 
 def _without_comments(line: str) -> str:
-    """The line without comments, nested ones too; a parenthesis in a quoted string or never closed is text."""
-    if "(" not in line:
+    """The line without comments, nested ones too, and without the text of quoted strings; what never ends is text."""
+    if "(" not in line and '"' not in line:
         return line
     kept: list[str] = []
     at = 0
     for match in _COMMENT_OR_QUOTED.finditer(line):
-        if match[0].startswith("("):
-            kept.append(line[at : match.start()])
+        if match["comment"] or match["quoted"]:
+            kept += (line[at : match.start()], "x" if match["quoted"] else "")
             at = match.end()
     return "".join((*kept, line[at:]))
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from gateway import tag
 from gateway.inspection import header, identifiers, mime, openpgp, text
-from gateway.inspection.findings import MALFORMED, UNSCANNED
+from gateway.inspection.ciphertext import holds_prose
+from gateway.inspection.findings import CONTACT, MALFORMED, UNSCANNED
 from gateway.inspection.header import Fields
 from gateway.inspection.limits import Context
 from gateway.inspection.mime import Entity
@@ -26,7 +27,19 @@ _FRAGMENTS = frozenset({"message/partial", "message/external-body"})
 _NOTHING = frozenset({"key-material", "nothing-to-protect"})
 _MARKUP_SHARE = 4  # HTML is read as far as this many times the text that is searched
 _READ_FIELDS = (b"subject", b"thread-topic", b"comments", b"keywords", b"content-description")
+_TYPE_FIELDS = frozenset({b"content-type", b"content-disposition", b"content-transfer-encoding"})
+_DIGITS = tuple(b"%d" % digit for digit in range(10))
 _SHARING_FIELDS = (b"sharing-purpose", b"sharing-basis", b"sharing-condition", b"sharing-reference")
+_MACHINE_FIELDS = frozenset(
+    {b"received", b"dkim-signature", b"domainkey-signature", b"message-id", b"references", b"in-reply-to", b"date"}
+    | {b"mime-version", b"authentication-results", b"received-spf", b"autocrypt", b"autocrypt-gossip", b"openpgp"}
+    | {b"thread-index", b"x-mailer", b"user-agent", b"x-originating-ip", b"x-face", b"face", b"list-unsubscribe"}
+    | {b"x-priority", b"importance", b"accept-language", b"x-attachment-id", b"x-universally-unique-identifier"}
+)  # programs write them, long and full of digits
+_MACHINE_PREFIXES = (b"content-", b"x-ms-", b"x-microsoft-", b"x-forefront-", b"arc-", b"x-google-", b"x-gm-")
+_LONG_NAME = 255  # characters of a subject, a file name or the like; the rest counts as visible text
+_INSIDE_MOST = 4000  # characters of styles and attributes around an armoured message in HTML
+_ADDRESS = re.compile(r"[^\s<>\"(),;:]*@[^\s<>\"(),;:]*")
 _ADDRESS_FIELDS = (b"from", b"to", b"cc", b"reply-to", b"sender", b"return-path", b"disposition-notification-to")
 
 _FIRST_FIELD = re.compile(rb"[!-9;-~]{1,76}:|From ")
@@ -82,6 +95,7 @@ class _Sum:
     leaves: list[_Leaf] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     names: Counts = ()
+    excess: int = 0  # characters of names and the like beyond what such things need
     password: bool = False
     pgp_version: bool = False
     malformed: bool = False
@@ -91,6 +105,10 @@ class _Sum:
             self.malformed = self.malformed or code in MALFORMED
             if code not in self.findings:
                 self.findings.append(code)
+
+    def name(self, words: list[str]) -> None:
+        """Takes note of names and the like that are too long to be only that."""
+        self.excess += sum(text.visible_characters(word[_LONG_NAME:]) for word in words if len(word) > _LONG_NAME)
 
     def scan(self, content: str) -> Counts:
         """Identifiers in a text, within what may be spent on text."""
@@ -132,11 +150,34 @@ def _subject_counts(root: Entity, total: _Sum) -> Counts:
             if len(value) > most:
                 total.find("text-too-long")
             lines.append(header.plain(value, most))
+    total.name(lines)
     joined = "\n".join(lines)
     if text.gives_password(joined):
         total.password = True
-    counts = total.scan(joined)
+    counts = identifiers.merge(total.scan(joined), _other_counts(root, total))
     return identifiers.merge(counts, ((UNSCANNED, 1),)) if "text-too-long" in total.findings else counts
+
+
+def _other_counts(root: Entity, total: _Sum) -> Counts:
+    """Identifiers of people in display names, and in fields that are not known to be a program's."""
+    lines: list[str] = []
+    for name, value in root.fields.items:
+        if name in _READ_FIELDS or name in _SHARING_FIELDS or name in _MACHINE_FIELDS:
+            continue
+        if name.startswith(_MACHINE_PREFIXES):
+            continue
+        if len(value) > _LONG_NAME and name not in _ADDRESS_FIELDS and holds_prose(value, _LONG_NAME):
+            total.name([header.plain(value, total.context.limits.header_block)])
+        if not any(digit in value for digit in _DIGITS):
+            continue
+        words = header.plain(value, total.context.limits.field_text)
+        lines.append(_ADDRESS.sub(" ", words) if "@" in words else words)
+    return _personal(total.scan("\n".join(lines))) if lines else ()
+
+
+def _personal(counts: Counts) -> Counts:
+    """Without contact details, which fields that programs write are full of."""
+    return tuple(count for count in counts if count[0] not in CONTACT)
 
 
 # ---------------------------------------------------------------- visiting
@@ -147,6 +188,7 @@ def _visit(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> 
     total.find(*entity.faults)
     if not entity.is_multipart:
         return _leaf(entity, total, depth, around)
+    _describe(_part_words(entity, total, depth), total)
     kind = entity.type.value
     inside = (*around, kind)
     if kind == "multipart/encrypted" and not _is_pgp_mime(entity, total):
@@ -154,7 +196,24 @@ def _visit(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> 
         inside = (*around, "multipart/mixed")
     parts = [_visit(child, total, depth + 1, inside) for child in entity.children if not child.loose]
     loose = [_visit(child, total, depth + 1, inside) for child in entity.children if child.loose]
-    return _add(([_most(parts)] if kind == "multipart/alternative" else parts) + loose)
+    if kind == "multipart/alternative":
+        kinds: dict[str, list[_Seen]] = {}
+        shown = (child for child in entity.children if not child.loose)
+        for child, seen in zip(shown, parts, strict=True):
+            kinds.setdefault(child.type.value, []).append(seen)
+        parts = [_most([_add(alike) for alike in kinds.values()])]  # two texts of one type are no alternatives
+    return _add(parts + loose)
+
+
+def _describe(words: list[str], total: _Sum) -> None:
+    """Takes note of what a header says about a part that is no attachment."""
+    if not words:
+        return
+    total.name(words)
+    joined = "\n".join(words)[: total.context.limits.field_text]
+    total.names = identifiers.merge(total.names, _personal(identifiers.count_in_name(joined)))
+    if text.gives_password(joined):
+        total.password = True
 
 
 def _most(parts: list[_Seen]) -> _Seen:
@@ -192,9 +251,12 @@ def _leaf(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> _
     total.find(*entity.faults)
     kind = entity.type.value
     names = header.names(entity.type, entity.disposition)
+    words = _part_words(entity, total, depth)
     if kind in _VISIBLE and not names and entity.disposition.value in ("", "inline"):
+        _describe(words, total)
         return _body(entity, content, total)
-    described = "\n".join((*names, *_part_words(entity, total, depth)))
+    total.name([*names, *words])
+    described = "\n".join((*names, *words))
     if kind in _MESSAGES and mime.transfer_encoding(entity) not in ("", "7bit", "8bit", "binary"):
         total.find("multipart-encoded")
     if not content.strip():
@@ -215,15 +277,16 @@ def _leaf(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> _
 
 
 def _part_words(entity: Entity, total: _Sum, depth: int) -> list[str]:
-    """What else the header of a part says in clear. The outermost header is read elsewhere."""
-    if depth == total.context.depth:
-        return []
+    """What else the header of a part says in clear. The other fields of the outermost header are read elsewhere."""
     most = total.context.limits.field_text
-    return [
-        header.plain(value, most)
-        for name, value in entity.fields.items
-        if name == b"content-description" or not name.startswith(b"content-")
+    first = entity.fields.first
+    words = [
+        header.beside_names(first(b"content-type")[:most], entity.type),
+        header.beside_names(first(b"content-disposition")[:most], entity.disposition),
     ]
+    if depth > total.context.depth:
+        words += [header.plain(value, most) for name, value in entity.fields.items if name not in _TYPE_FIELDS]
+    return [word for word in words if word]
 
 
 def _all_findings(part: PartFacts) -> set[str]:
@@ -263,12 +326,12 @@ def _attach(part: PartFacts, content: bytes, described: str, total: _Sum, around
 
 def _body(entity: Entity, content: bytes, total: _Sum) -> _Seen:
     """A text that a reader sees when the message is opened."""
-    is_html = entity.type.value == "text/html"
+    is_html = entity.type.value != "text/plain"  # text/enriched and its like have tags as HTML does (RFC 1896)
     kind = "html" if is_html else "text"
     if not content.strip():
         total.leaves.append(_Leaf(PartFacts(kind, findings=("nothing-to-protect",)), False, False))
         return _Seen()
-    texts, odd = text.readings(content, entity.type.get("charset"))
+    texts, odd = text.readings(content, _charset(entity))
     if odd:
         total.find(odd)
     armour: PartFacts | None = None
@@ -296,6 +359,14 @@ def _body(entity: Entity, content: bytes, total: _Sum) -> _Seen:
     return seen
 
 
+def _charset(entity: Entity) -> str:
+    """The character set of a text; one that is no name where it is given twice or in pieces."""
+    given = [(name, value) for name, value in entity.type.parameters if name.partition("*")[0] == "charset"]
+    if len({value.lower() for _, value in given}) > 1 or any(name != "charset" for name, _ in given):
+        return "ambiguous"
+    return given[0][1] if given else ""
+
+
 def _read(reading: str, is_html: bool, total: _Sum) -> _Seen:
     """What a reader sees of one reading of a text, within what may be spent on text."""
     room = total.context.budget.text
@@ -307,17 +378,19 @@ def _read(reading: str, is_html: bool, total: _Sum) -> _Seen:
     if len(cut) < len(reading):
         total.find("text-too-long")
         counts = identifiers.merge(counts, ((UNSCANNED, 1),))
-    return _Seen(text.visible_characters(shown) + len(reading) - len(cut), counts)
+    hidden = text.hidden_characters(inside) if len(inside) > _LONG_NAME else 0
+    return _Seen(text.visible_characters(shown) + hidden + len(reading) - len(cut), counts)
 
 
 def _armour(reading: str, is_html: bool, total: _Sum) -> tuple[PartFacts, list[str]]:
     """The verdict on the armour in a text, and what is readable beside it: no text where there is nothing else."""
-    shown = text.from_html(reading)[0] if is_html else reading
+    shown, inside = text.from_html(reading) if is_html else (reading, "")
     content = shown.replace("\u00a0", " ").encode("utf-8")
     part = openpgp.judge_armour(content, total.context)
     comments = openpgp.clear_text(content, total.context).decode("utf-8", "replace")
     telling = is_html and not text.only_tags(reading, _SILENT_TAG)
-    if part.strength > Strength.NONE and not telling and not identifiers.count(comments):
+    telling = telling or len(inside) > _INSIDE_MOST or text.shows_more(inside) or text.hidden_characters(inside) > 0
+    if part.strength > Strength.NONE and not telling and not identifiers.count(f"{comments}\n{inside}"):
         return part, []
     return part, [f"{comments}\n{reading if is_html else ''}"]
 
@@ -326,6 +399,9 @@ def _armour(reading: str, is_html: bool, total: _Sum) -> tuple[PartFacts, list[s
 
 
 def _facts(total: _Sum, facts: HeaderFacts, subject: Counts, seen: _Seen) -> MessageFacts:
+    if total.excess:
+        total.find("long-name")
+        total.leaves.append(_Leaf(PartFacts("text", findings=("long-name",), size=total.excess), False, True))
     carrying = [leaf for leaf in total.leaves if leaf.carries]
     whole, scheme = _whole(total, carrying)
     body = identifiers.merge(seen.counts, total.names)
@@ -362,7 +438,7 @@ def _facts(total: _Sum, facts: HeaderFacts, subject: Counts, seen: _Seen) -> Mes
         attachments=tuple(leaf.part for leaf in total.leaves if leaf.attachment),
         subject_identifiers=subject,
         body_identifiers=body,
-        body_characters=seen.characters,
+        body_characters=seen.characters + total.excess,
         password_in_clear=total.password,
         findings=findings,
         malformed=total.malformed,

@@ -29,6 +29,7 @@ _KEY_MATERIAL_MOST = 256 * 1024
 _USER_ID_MOST = 256
 _USER_IDS_MOST = 10
 _KEY_PROSE = 200  # octets of running words in a key or signature, user ids apart: notations, policy addresses
+_PADDING_MOST = 65536
 _FILLERS_MOST = 4  # marker and padding packets
 _RSA_SHORTEST = 248  # octets: a 2048-bit key gives fewer than this once in 2^64 messages
 _CIPHERS = {
@@ -288,15 +289,9 @@ def judge_packets(data: bytes, most: int) -> PartFacts:
     seen: set[int] = set()
     for packet in packets(data, most):
         tag = packet.tag
-        fillers += tag in (_MARKER, _PADDING)
-        if fillers > _FILLERS_MOST:
-            raise PacketError("too much padding")
-        if tag == _MARKER:
-            if packet.body != b"PGP":
-                raise PacketError("marker")
-        elif tag == _PADDING:
-            if not looks_random(packet.body) or len(packet.body) > 65536:
-                raise PacketError("padding")
+        if tag in (_MARKER, _PADDING):
+            fillers += 1
+            _filler(packet, fillers)
         elif name or (seen - {_MARKER, _PADDING} and tag in _READABLE | _KEYS):
             raise PacketError("packets after or between")
         elif tag == _PKESK:
@@ -313,6 +308,16 @@ def judge_packets(data: bytes, most: int) -> PartFacts:
     if not name:
         raise PacketError("no encrypted data")
     return _facts(verdict, name, len(data))
+
+
+def _filler(packet: Packet, number: int) -> None:
+    """Marker and padding packets carry nothing (RFC 9580 sections 5.8 and 5.14)."""
+    if number > _FILLERS_MOST:
+        raise PacketError("too much padding")
+    if packet.tag == _MARKER and packet.body != b"PGP":
+        raise PacketError("marker")
+    if packet.tag == _PADDING and (len(packet.body) > _PADDING_MOST or not looks_random(packet.body)):
+        raise PacketError("padding")
 
 
 def _facts(verdict: _Verdict, name: str, size: int) -> PartFacts:

@@ -143,6 +143,22 @@ def _without_styles(source: str) -> tuple[str, str]:
     return "".join(shown), "\n".join(hidden)
 
 
+_RUN = re.compile(r"(?:[A-Za-z',.;-]{1,30}[ \t\r\n]{1,4}){7,}[A-Za-z]{1,30}")
+
+
+def hidden_characters(inside: str) -> int:
+    """Characters, white space apart, of sentences in what HTML does not show: comments, attributes, styles."""
+    return sum(visible_characters(match[0]) for match in _RUN.finditer(inside))
+
+
+_FETCHES = re.compile(r"url\s*\(|content\s*:|data:|@import", re.IGNORECASE)
+
+
+def shows_more(inside: str) -> bool:
+    """True if styles or attributes can make a program show text or a picture that the text does not hold."""
+    return _FETCHES.search(inside) is not None
+
+
 def visible_characters(text: str) -> int:
     """Characters that are not white space."""
     return len(text) - sum(map(text.count, " \t\r\n\f\v\u00a0\u200b\ufeff"))

@@ -11,7 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from gateway.inspection.ciphertext import looks_random
+from gateway.inspection.ciphertext import holds_prose, looks_random
 from gateway.inspection.identifiers import count_in_name, merge
 from gateway.inspection.limits import Context
 from gateway.model import Counts, Encrypted, PartFacts, Strength
@@ -264,7 +264,7 @@ def _read_central(data: bytes, at: int, end: int, total: int, archive: _Archive)
         archive.members.append(Member(name, flags, method, crc, packed, size, offset, extra, comment))
     if at != end:
         raise ZipError("bytes between directory and its end")
-    if spare > _EXTRA_MOST + 100 * total:
+    if spare > _EXTRA_MOST + 100 * total or any(holds_prose(member.extra) for member in archive.members):
         archive.find("archive-comment")
 
 
@@ -341,7 +341,7 @@ def _read_local(data: bytes, member: Member, archive: _Archive) -> int:
     flags_differ = (flags ^ member.flags) & _COMPARED_FLAGS
     if not same or flags_differ or method != member.method or name != member.name or local_aes != central_aes:
         archive.find("headers-disagree")
-    if extra_length > _EXTRA_MOST:
+    if extra_length > _EXTRA_MOST or holds_prose(extra):
         archive.find("archive-comment")
     return start
 

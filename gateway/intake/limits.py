@@ -18,6 +18,7 @@ class Load:
         self._connections: Counter[str] = Counter()
         self._strangers = 0
         self._bytes = 0
+        self._held: Counter[str] = Counter()
 
     def admit(self, peer: str, *, stranger: bool = False) -> bool:
         """Counts a new connection from `peer`; False where there are too many, then it is not counted.
@@ -49,13 +50,21 @@ class Load:
         """True where a message of `size` bytes could be taken in now."""
         return self._bytes + size <= self._limits.bytes_in_flight
 
-    def reserve(self, size: int) -> bool:
-        """Counts bytes in flight; False where there is no room, then they are not counted."""
-        if not self.has_room(size):
+    def reserve(self, peer: str, size: int) -> bool:
+        """Counts bytes in flight; False where there is no room, then they are not counted.
+
+        One peer may hold three quarters: it cannot keep the others out with messages that it never ends.
+        """
+        held = self._held[peer] + size
+        if not self.has_room(size) or 4 * held > 3 * self._limits.bytes_in_flight:
             return False
         self._bytes += size
+        self._held[peer] = held
         return True
 
-    def release(self, size: int) -> None:
+    def release(self, peer: str, size: int) -> None:
         """The bytes are no longer held."""
         self._bytes -= size
+        self._held[peer] -= size
+        if not self._held[peer]:
+            del self._held[peer]

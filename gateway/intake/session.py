@@ -248,7 +248,7 @@ class Session(SMTP):
         self._give_back()
 
     def _give_back(self) -> None:
-        self._intake.load.release(self._reserved)
+        self._intake.load.release(self._peer, self._reserved)
         self._reserved = 0
 
     async def _helo(self, argument: str) -> None:
@@ -312,7 +312,7 @@ class Session(SMTP):
             raise CommandError("501 5.5.4 DATA takes no argument")
         if mail is None or not recipients or self._client is None:
             raise CommandError("503 5.5.1 Say MAIL and RCPT first")
-        if not self._intake.load.reserve(mail.size):
+        if not self._intake.load.reserve(self._peer, mail.size):
             self._reset()
             raise CommandError("452 4.3.1 Too much mail in flight, try again later")
         self._reserved = mail.size
@@ -369,7 +369,7 @@ class Session(SMTP):
         more = size - self._reserved
         if more <= 0:
             return True
-        if not self._intake.load.reserve(more):
+        if not self._intake.load.reserve(self._peer, more):
             return False
         self._reserved += more
         return True

@@ -23,6 +23,16 @@ _WRITE = "gateway_write"
 _FULL = ("database or disk is full", "no space left", "disk full", "could not extend file")
 
 
+_PRAGMAS = (
+    "page_size=8192",  # bodies are a few pages each; it must come before the first table
+    "journal_mode=WAL",
+    "wal_autocheckpoint=4000",  # pages: most bodies are gone again before they would be copied into the database
+    "synchronous=FULL",
+    "busy_timeout=20000",
+    "foreign_keys=ON",
+)
+
+
 def connect(url: str) -> Engine:
     """An engine for `url`; connections are made when first used."""
     if url.startswith("postgresql:"):
@@ -37,7 +47,7 @@ def connect(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     cursor = connection.cursor()
-    for pragma in ("page_size=8192", "journal_mode=WAL", "wal_autocheckpoint=4000", "synchronous=FULL", "busy_timeout=20000", "foreign_keys=ON"):
+    for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

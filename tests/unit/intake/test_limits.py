@@ -10,6 +10,9 @@ from gateway.intake.limits import Load
 from gateway.settings import Limits
 
 
+PEER, OTHER = "192.0.2.1", "192.0.2.2"
+
+
 def load(**limits: int) -> Load:
     return Load(Limits(**limits))
 
@@ -45,19 +48,25 @@ def test_peers_that_have_gone_leave_no_trace() -> None:
 
 def test_bytes_in_flight_are_limited_to_the_byte() -> None:
     made = load(bytes_in_flight=100)
-    assert made.reserve(100) and not made.has_room(1) and not made.reserve(1)
-    made.release(100)
-    assert made.reserve(100)
+    assert made.reserve(PEER, 75) and made.reserve(OTHER, 25) and not made.has_room(1) and not made.reserve(OTHER, 1)
+    made.release(PEER, 75)
+    assert made.reserve(PEER, 75)
+
+
+def test_one_peer_leaves_a_quarter_of_the_bytes_to_the_others() -> None:
+    made = load(bytes_in_flight=100)
+    assert made.reserve(PEER, 75) and not made.reserve(PEER, 1)
+    assert made.reserve(OTHER, 25)
 
 
 @given(st.lists(st.integers(0, 60)))
 def test_what_is_refused_is_not_counted(sizes: list[int]) -> None:
     made = load(bytes_in_flight=100)
-    held = [size for size in sizes if made.reserve(size)]
+    held = [size for size in sizes if made.reserve(PEER, size)]
     assert sum(held) <= 100
     for size in held:
-        made.release(size)
-    assert made.reserve(100) and not made.reserve(1)
+        made.release(PEER, size)
+    assert made.reserve(PEER, 75) and made.reserve(OTHER, 25) and not made.has_room(1)
 
 
 def test_data_for_which_there_is_no_room_is_not_kept_but_its_end_is_found() -> None:

@@ -127,9 +127,11 @@ def test_no_bytes_make_it_fail_or_touch_what_follows(noise: bytes, inserted: byt
 PIECES = st.sampled_from(
     [
         *("[purpose: 3.5.1]", "[Purpose:3.5.1; ref: AB-1]", "[ purpose : x", "[Ref: 123]", "[basis: 4.1.2]", "[", "]"),
-        *("[purp", "ose: 3.5.1]", "purpose:", "\r\n ", "\r\n\t", " ", "\t", "Case", "caf\u00e9", "; ref: 7", "\x00", "\x85"),
+        *("[purp", "ose: 3.5.1]", "purpose:", "\r\n ", "\r\n\t", " ", "\t", "Case", "caf\u00e9", "; ref: 7"),
+        *("\x00", "\x85"),
         *("=?utf-8?Q?[purpose:_3.5.1]?=", "=?utf-8?Q?=5Bpurp?=", "=?utf-8?b?b3NlOiAzLjUuMV0=?=", "=?utf-8?Q?=C3?="),
-        *("=?x-unknown?Q?[purpose:_1]?=", "=?utf-7?Q?+AFs-purpose:_1]?=", "=?utf-8?b?!?=", "=?utf-8?Q?=0A?=", "=?", "?="),
+        *("=?x-unknown?Q?[purpose:_1]?=", "=?utf-7?Q?+AFs-purpose:_1]?=", "=?utf-8?b?!?=", "=?utf-8?Q?=0A?="),
+        *("=?", "?="),
         *("x" * 198, "\u00e9" * 150, "\r\nSubject: ", "\r\nsubject :", "\r\nX: y"),
     ]
 )
