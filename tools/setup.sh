@@ -26,7 +26,8 @@ esac
 suitable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
 find_python() {
-    for candidate in python3.11 /usr/bin/python3.11 python3 python3.12 python3.13; do
+    # Debian's own comes first: it is built with profile-guided optimisation, most self-made ones are not.
+    for candidate in /usr/bin/python3.11 python3.11 python3 python3.12 python3.13; do
         if suitable "$candidate"; then
             command -v "$candidate"
             return

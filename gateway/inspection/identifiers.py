@@ -26,6 +26,7 @@ _EXPANSION = 2  # compatibility forms that make a text longer than this are no t
 
 _DIGITS = re.compile(r"[0-9]+")
 _TEN = re.compile(r"(?<![0-9])[0-9]{3}[ .-]?[0-9]{3}[ .-]?[0-9]{4}(?![0-9])")
+_SPACED = re.compile(r"[0-9](?:[ -][0-9]){9}")
 _UTR = re.compile(r"(?<![0-9A-Za-z])[Kk]?[0-9]{5} ?[0-9]{5}[Kk]?(?![0-9A-Za-z])")
 _NINO = re.compile(
     r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]"
@@ -156,7 +157,10 @@ def _long_numbers(
     text: str, start: int, end: int, words: _Words, found: Counter[str], tens: list[tuple[int, int, str]]
 ) -> None:
     """Numbers of ten digits and more in a stretch of groups of digits."""
+    whole = text[start:end]
     start, end = max(0, start - 2), end + 2
+    if whole.count(" ") + whole.count("-") == 9 and _SPACED.fullmatch(whole):  # each digit in a box of its own
+        tens.append((start, end, whole))
     for match in _PHONE.finditer(text, start, end):
         found["phone"] += _is_phone(match[0])
     for match in _TEN.finditer(text, start, end):

@@ -375,6 +375,9 @@ def _read(reading: str, is_html: bool, total: _Sum) -> _Seen:
     if text.gives_password(shown[:room]) or (inside and text.gives_password(inside[:room])):
         total.password = True
     counts = total.scan(f"{shown}\n{inside}" if inside else shown)
+    other = text.from_strict_html(cut, shown) if is_html else ""
+    if other:
+        counts = _most([_Seen(0, counts), _Seen(0, total.scan(other))]).counts
     if len(cut) < len(reading):
         total.find("text-too-long")
         counts = identifiers.merge(counts, ((UNSCANNED, 1),))

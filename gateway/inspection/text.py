@@ -43,22 +43,21 @@ _CODECS = {
 }
 _SHIFTING = frozenset({"utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"} | {"hz"})
 
-_BLOCK = re.compile(
-    r"</?(?:p|br|div|tr|td|th|li|ul|ol|table|h[1-6]|body|head|title|blockquote|pre|hr|section|dd|dt)\b[^<>]*>",
-    re.IGNORECASE,
-)
+_BLOCK_NAMES = r"</?(?:p|br|div|tr|td|th|li|ul|ol|table|h[1-6]|body|head|title|blockquote|pre|hr|section|dd|dt)\b"
+_BLOCK = re.compile(_BLOCK_NAMES + "[^<>]*>", re.IGNORECASE)
+_BLOCK_NAME = re.compile(_BLOCK_NAMES, re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 _STYLE = re.compile(r"</?(style|script)\b", re.IGNORECASE)
 
 _SECRET = r"(?:pass ?(?:word|code|phrase)|pwd|(?:access|unlock|security|pin|door|encryption) ?(?:code|key)|pin)"
 _LATER = (
-    r"(?:will|to|being|sent|not|on|available|known|as|in|separate\w*|required|needed|protected|coming|going|follow\w*|"
+    r"(?:(?:will|to|being|sent|not|on|available|known|as|in|separate\w*|required|needed|protected|coming|going|follow\w*|"
     r"see|by|via|below|n/?a|none|tbc|provided|supplied|shared|agreed|has|have|was|can|may|should|must|is|are|and|or|"
     r"if|for|from|you|we|i|unchanged|reset|policy|manager|hint|of|when|used|obtained|given|please|with|"
     r"emailed|e-mailed|texted|phoned|held|kept|case\s+sensitive|only\s+(?:given|sent|shared|available|known)|same\s+as|"
-    r"(?:call|ring|phone|telephone|text|contact|ask|email)\s+(?:me|us|the|our|him|her|them|on|[(+0-9])|"
+    r"(?:call|ring|phone|telephone|text|contact|ask|email)\s+(?:me|us|the|our|him|her|them|on)|"
     r"(?:the|your|our|my)\s+(?:[\w'’]{1,30}\s+){0,2}?(?:same|usual|agreed|standard|normal|shared|one|recipient|password|"
-    r"attach\w*|file|document))(?!\w)"
+    r"attach\w*|file|document))(?!\w)|(?:call|ring|phone|telephone|text)\s+[(+0-9])"
 )
 _GIVEN = re.compile(
     rf"\b{_SECRET}s?\b(?:\s+(?:for|to|of|on)\s+(?:[\w.'-]+\s+){{0,6}}?[\w.'-]+)?(?:\s{{1,8}}is\b|\s{{0,8}}(?:=|:|->|-|–|→))\s{{0,8}}"
@@ -117,6 +116,20 @@ def from_html(source: str) -> tuple[str, str]:
     if "&" in source:
         shown, inside = html.unescape(shown), html.unescape(inside)
     return shown, f"{inside}\n{hidden}" if hidden else inside
+
+
+_STRICT_TAG = re.compile(r"<!--(?:.*?-->|.*\Z)|<[A-Za-z/!?](?:[^<>\"']|\"[^\"]*\"|'[^']*')*>", re.DOTALL)
+
+
+def from_strict_html(source: str, shown: str) -> str:
+    """The text as a program shows it that lets ">" stand in comments and quoted values; "" where that is `shown`."""
+    if ">" not in shown:
+        return ""
+    return html.unescape(_STRICT_TAG.sub(_break, source))
+
+
+def _break(tag: re.Match[str]) -> str:
+    return "\n" if _BLOCK_NAME.match(tag[0]) else ""
 
 
 def only_tags(source: str, allowed: re.Pattern[str]) -> bool:

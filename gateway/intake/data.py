@@ -11,6 +11,7 @@ from __future__ import annotations
 from gateway.lineends import has_bare
 
 _END = b"\r\n.\r\n"
+_DOT = b"\r\n."  # the dot of a line's beginning
 _OVERLAP = len(_END) - 1
 _DOT_LINE = b".\r\n"
 _SMALL = 4096  # bytes: a smaller block is joined with the next, so that tiny ones cost no memory of their own
@@ -27,6 +28,7 @@ class DataBlocks:
         self.too_large = False
         self.bare_line_end = False
         self.nul = False
+        self._dotted = False  # True where a line may begin with a dot that is to be unstuffed
 
     def feed(self, block: bytes) -> bytes | None:
         """Takes the next block. None: more to come. Otherwise the bytes behind the end of the data, perhaps none."""
@@ -34,16 +36,20 @@ class DataBlocks:
         head = tail + block[:_OVERLAP]
         at = head.find(_END)
         if at >= 0:  # the end began in an earlier block: cut there
-            end = at + len(_END) - len(tail)
-            self._keep(block[:end])
-            return block[end:]
-        at = block.find(_END)
+            return self._cut(block, at + len(_END) - len(tail))
+        self._dotted = self._dotted or _DOT in head
+        at = block.find(_END if self._dotted else _DOT)
+        if at >= 0 and not block.startswith(_END, at):  # a line that begins with a dot, or an end that is cut in two
+            self._dotted = True
+            at = block.find(_END, at)
         if at >= 0:
-            end = at + len(_END)
-            self._keep(block[:end])
-            return block[end:]
+            return self._cut(block, at + len(_END))
         self._keep(block)
         return None
+
+    def _cut(self, block: bytes, end: int) -> bytes:
+        self._keep(block[:end])
+        return block[end:]
 
     def _keep(self, block: bytes) -> None:
         self._check_line_ends(block)
@@ -79,6 +85,8 @@ class DataBlocks:
         self._blocks.append(last[: -len(_DOT_LINE)])  # cut here: a copy of the last block, not of the whole
         whole = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)
         self._blocks.clear()
+        if not self._dotted:
+            return whole
         if whole.startswith(b"."):
             whole = whole[1:]
-        return whole.replace(b"\r\n.", b"\r\n") if b"\r\n." in whole else whole
+        return whole.replace(_DOT, b"\r\n")
