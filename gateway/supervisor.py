@@ -22,9 +22,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway import health, log
+from gateway.audit.records import applied_row
 from gateway.configuration import load_settings
 from gateway.directory.check import examine
 from gateway.directory.load import load_snapshot
+from gateway.directory.model import Snapshot
 from gateway.errors import ConfigurationError, GatewayError, StartupError
 from gateway.notify import Notifier, watchdog_interval
 from gateway.protection.openpgp import OpenPgp
@@ -133,13 +135,18 @@ class Supervisor:
     def _prepare(self, store: Store) -> None:
         in_force, configured = store.in_force_id(), load_snapshot(self._settings)
         if not in_force:
-            store.activate(configured, "gateway serve", "first start")
+            self._activate(store, configured, "", "gateway serve", "first start")
         elif in_force != configured.id:
             _log.warning("the files differ from the directory in force: run gateway apply", snapshot=in_force[:12])
         with store.writing() as connection:
             freed = stored.release(connection, f"{self._settings.hostname}/")
         orphans = store.remove_orphans(_ORPHAN_AGE)
         _log.info("store open", freed=freed, orphans=orphans, snapshot=store.in_force_id()[:12])
+
+    @staticmethod
+    def _activate(store: Store, snapshot: Snapshot, replaced: str, who: str, why: str) -> None:
+        record = applied_row(snapshot.id, replaced, who, why, time.time())
+        store.activate(snapshot, who, why, replacing=replaced, records=(record,))
 
     def _bind(self) -> None:
         """One socket per worker and listener, sharing the port; or those that the service manager passed."""
@@ -271,8 +278,9 @@ class Supervisor:
         try:
             self._check_configuration()
             snapshot = load_snapshot(self._settings)
-            if snapshot.id != store.in_force_id():
-                store.activate(snapshot, "SIGHUP", "reload requested")
+            replaced = store.in_force_id()
+            if snapshot.id != replaced:
+                self._activate(store, snapshot, replaced, "SIGHUP", "reload requested")
             _log.info("reloaded", snapshot=snapshot.id[:12])
         except ConfigurationError as error:
             for fault in error.faults:

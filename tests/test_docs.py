@@ -130,7 +130,8 @@ def test_every_setting_exists(name: str) -> None:
                 assert setting in SETTINGS, f"{name}: {setting}"
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The names in docs/audit.md are fields of records; tests/unit/audit holds them to the code.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "docs/audit.md"])
 def test_every_name_with_an_underscore_is_a_setting_or_a_metric(name: str) -> None:
     inline = re.sub(r"^```\w*\n.*?^```", "", text_of(name), flags=re.DOTALL | re.MULTILINE)
     for word in re.findall(r"`([a-z]+(?:_[a-z0-9]+)+)(?: = [^`]*)?`", inline):

@@ -126,6 +126,11 @@ def event_row(
     return _row("event", at, share or _NOBODY, name, content)
 
 
+def applied_row(snapshot: str, replaced: str, who: str, why: str, at: float) -> Row:
+    """The record that a directory was put in force; `replaced` is the snapshot before it, "" for none."""
+    return event_row("applied", who, why, at, details={"snapshot": snapshot, "replaced": replaced})
+
+
 _NOBODY = ShareContext("", "", "", "", "", "", "")
 
 

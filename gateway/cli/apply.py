@@ -10,12 +10,14 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from gateway.audit.records import applied_row
 from gateway.cli.check import as_json, key_ring, show
 from gateway.cli.common import clean, config_option, err, find_config, json_option, out, print_json, table
 from gateway.directory.check import Examination, examine
@@ -82,7 +84,9 @@ def _apply(settings: Settings, snapshot: Snapshot, found: Examination, request: 
         if applied and not request.yes:
             _ask(request)
         if applied:
-            store.activate(snapshot, request.who, request.why, replacing=before.id if before else "")
+            replaced = before.id if before else ""
+            record = applied_row(snapshot.id, replaced, request.who, request.why, time.time())
+            store.activate(snapshot, request.who, request.why, replacing=replaced, records=(record,))
     if request.json:
         print_json(report(before, snapshot, changes, found, applied))
     elif applied:

@@ -272,7 +272,8 @@ def _judge_limits(document: Document, settings: Settings, findings: Findings) ->
     limits, delivery = settings.limits, settings.delivery
     if 4 * limits.message_size > 3 * limits.bytes_in_flight:  # what one peer may hold: gateway.intake.limits
         problem = f"a message of message_size ({limits.message_size}) could never be taken in"
-        findings.fault(document, ("limits", "bytes_in_flight"), problem, "Make bytes_in_flight a third larger than that.")
+        remedy = "Make bytes_in_flight a third larger than that."
+        findings.fault(document, ("limits", "bytes_in_flight"), problem, remedy)
     if limits.connections_per_client > limits.connections:
         problem = "connections_per_client is above connections, so it limits nothing"
         findings.warn(document, ("limits", "connections_per_client"), problem, "Write a number below connections.")

@@ -19,7 +19,7 @@ import olefile
 import pybase64
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from gateway.inspection.ciphertext import looks_random
+from gateway.inspection.ciphertext import holds_prose, looks_random
 from gateway.inspection.limits import Context
 from gateway.model import Encrypted, PartFacts, Strength
 
@@ -99,13 +99,18 @@ def _stream(ole: olefile.OleFileIO, name: str, most: int) -> bytes:
 
 
 def _unused_sectors(ole: olefile.OleFileIO, data: bytes) -> bool:
-    """True if anything stands in sectors that belong to no stream, or behind the last sector (MS-CFB 2.3)."""
+    """True if anything stands behind the last sector in use, or words in one that is free (MS-CFB 2.3).
+
+    Office leaves old ciphertext in free sectors between others; that is tolerated.
+    """
     size: int = ole.sectorsize
-    fat = ole.fat
-    for number, start in enumerate(range(max(size, 512), len(data), size)):
-        if (number >= len(fat) or fat[number] == olefile.FREESECT) and data[start : start + size].strip(b"\0"):
-            return True
-    return False
+    fat = list(ole.fat)
+    while fat and fat[-1] == olefile.FREESECT:
+        fat.pop()
+    if data[size * (len(fat) + 1) :].strip(b"\0"):
+        return True
+    free = (number for number, entry in enumerate(fat) if entry == olefile.FREESECT)
+    return any(holds_prose(data[size * (number + 1) : size * (number + 2)].replace(b"\0", b"")) for number in free)
 
 
 def _package_is_ciphertext(package: bytes) -> bool:

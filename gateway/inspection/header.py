@@ -278,10 +278,11 @@ class _Declared:
 
 def _declared(fields: Fields, limits: Limits, tags: tuple[tag.Tag, ...]) -> _Declared:
     """Sharing-* fields win over the subject tag; different values in either place declare nothing but a conflict."""
-    values: dict[str, str] = {}
+    values = dict.fromkeys(("purpose", "basis", "condition", "reference"), "")
     source, conflict = "", False
-    for key in ("purpose", "basis", "condition", "reference"):
-        values[key] = ""
+    if not tags and not any(name.startswith(b"sharing-") for name, _ in fields.items):
+        return _Declared(values, source, conflict)
+    for key in values:
         said = [_clean(plain(value, limits.field_text)) for value in fields.all(b"sharing-" + key.encode())]
         where = "header"
         if not any(said):

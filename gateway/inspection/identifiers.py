@@ -59,6 +59,7 @@ _HEALTH = re.compile(r"\b(?:nhs|chi|h&c|hcn|health (?:and|&) care|patient|hospit
 _TAX = re.compile(r"\b(?:utr|unique tax|tax ?payer|tax ref|self[ -]assessment)", re.IGNORECASE)
 _BIRTH = re.compile(r"\b(?:d\.? ?o\.? ?b\b|born\b|birth)", re.IGNORECASE)
 _PROBATION = re.compile(r"\b(?:crn|n?delius|probation|case reference)\b", re.IGNORECASE)
+_GAPS = frozenset(" -")
 _NINO_LAST = frozenset("ABCDabcd")
 _LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&'*+/=?^_`{|}~-")
 _PNC_LETTERS = "ZABCDEFGHJKLMNPQRTUVWXY"
@@ -108,13 +109,16 @@ def count(text: str, known_addresses: frozenset[str] = frozenset()) -> Counts:
     first = last = digits = 0  # a stretch of groups of digits with little between them
     for match in _DIGITS.finditer(text):
         start, end = match.span()
+        # A short group of digits is part of an identifier only beside a letter or one place after other digits.
+        telling = end - start >= 6 or start - last == 1 or text[end : end + 1].isalpha()
         if digits and start - last <= 3 and not text[last:start].strip(" -.()"):
             last, digits = end, digits + end - start
         else:
             if digits >= 10:
                 _long_numbers(text, first, last, words, found, tens)
             first, last, digits = start, end, end - start
-        _around(text, start, end, words, found)
+        if telling:
+            _around(text, start, end, words, found)
     if digits >= 10:
         _long_numbers(text, first, last, words, found, tens)
     if "birth" in lower or "born" in lower or "dob" in lower or "d.o" in lower or "d o b" in lower:
@@ -142,7 +146,9 @@ def _around(text: str, start: int, end: int, words: _Words, found: Counter[str])
                 found["prison-number"] += _PRISON.search(text, start - 1, end + 4) is not None
         elif before == "/":
             _police_numbers(text, max(0, start - 8), end + 3, found)
-    if size in (2, 6) and text[end : end + 2].lstrip(" -")[:1] in _NINO_LAST:
+    # The digits of a NINO end in a group of six, or in one of two or four with digits before the gap.
+    joined = size == 6 or (size in (2, 4) and before in _GAPS and text[max(0, start - 2) : start - 1].isdigit())
+    if joined and text[end : end + 2].lstrip(" -")[:1] in _NINO_LAST:
         found["nino"] += _NINO.search(text, max(0, start - 12), end + 4) is not None
     if size in (11, 12) and before.isalpha():
         for match in _UPN.finditer(text, start - 1, end + 3):

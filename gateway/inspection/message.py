@@ -28,7 +28,6 @@ _NOTHING = frozenset({"key-material", "nothing-to-protect"})
 _MARKUP_SHARE = 4  # HTML is read as far as this many times the text that is searched
 _READ_FIELDS = (b"subject", b"thread-topic", b"comments", b"keywords", b"content-description")
 _TYPE_FIELDS = frozenset({b"content-type", b"content-disposition", b"content-transfer-encoding"})
-_DIGITS = tuple(b"%d" % digit for digit in range(10))
 _SHARING_FIELDS = (b"sharing-purpose", b"sharing-basis", b"sharing-condition", b"sharing-reference")
 _MACHINE_FIELDS = frozenset(
     {b"received", b"dkim-signature", b"domainkey-signature", b"message-id", b"references", b"in-reply-to", b"date"}
@@ -39,6 +38,7 @@ _MACHINE_FIELDS = frozenset(
 _MACHINE_PREFIXES = (b"content-", b"x-ms-", b"x-microsoft-", b"x-forefront-", b"arc-", b"x-google-", b"x-gm-")
 _LONG_NAME = 255  # characters of a subject, a file name or the like; the rest counts as visible text
 _INSIDE_MOST = 4000  # characters of styles and attributes around an armoured message in HTML
+_DIGIT = re.compile(rb"[0-9]")
 _ADDRESS = re.compile(r"[^\s<>\"(),;:]*@[^\s<>\"(),;:]*")
 _ADDRESS_FIELDS = (b"from", b"to", b"cc", b"reply-to", b"sender", b"return-path", b"disposition-notification-to")
 
@@ -168,7 +168,7 @@ def _other_counts(root: Entity, total: _Sum) -> Counts:
             continue
         if len(value) > _LONG_NAME and name not in _ADDRESS_FIELDS and holds_prose(value, _LONG_NAME):
             total.name([header.plain(value, total.context.limits.header_block)])
-        if not any(digit in value for digit in _DIGITS):
+        if _DIGIT.search(value) is None:
             continue
         words = header.plain(value, total.context.limits.field_text)
         lines.append(_ADDRESS.sub(" ", words) if "@" in words else words)
@@ -259,7 +259,7 @@ def _leaf(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> _
     described = "\n".join((*names, *words))
     if kind in _MESSAGES and mime.transfer_encoding(entity) not in ("", "7bit", "8bit", "binary"):
         total.find("multipart-encoded")
-    if not content.strip():
+    if not content or content.isspace():
         part = PartFacts("unknown", findings=("nothing-to-protect",), size=len(content))
     elif _is_version_part(entity, total.data):
         total.pgp_version = True
@@ -328,7 +328,7 @@ def _body(entity: Entity, content: bytes, total: _Sum) -> _Seen:
     """A text that a reader sees when the message is opened."""
     is_html = entity.type.value != "text/plain"  # text/enriched and its like have tags as HTML does (RFC 1896)
     kind = "html" if is_html else "text"
-    if not content.strip():
+    if not content or content.isspace():
         total.leaves.append(_Leaf(PartFacts(kind, findings=("nothing-to-protect",)), False, False))
         return _Seen()
     texts, odd = text.readings(content, _charset(entity))

@@ -18,6 +18,8 @@ from gateway.inspection.header import ContentType, Fields
 from gateway.inspection.limits import Budget, Limits
 
 _TAIL_MOST = 1000
+_LARGE = 32 * 1024
+_PROBES = 64
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 
@@ -164,7 +166,7 @@ def _spans(state: Walk, entity: Entity, delimiter: bytes) -> tuple[list[tuple[in
     data, start, end = state.data, entity.start, entity.end
     parts: list[tuple[int, int]] = []
     opened, closed, preamble_end = -1, -1, end
-    at, looked = data.find(delimiter, start, end), 0
+    at, looked = find(data, delimiter, start, end), 0
     while at >= 0:
         looked += 1
         if looked > state.limits.delimiters:
@@ -187,7 +189,7 @@ def _spans(state: Walk, entity: Entity, delimiter: bytes) -> tuple[list[tuple[in
             opened = next_line
             if closing:
                 closed = next_line
-        at = data.find(delimiter, at + len(delimiter), end)
+        at = find(data, delimiter, at + len(delimiter), end)
     if opened < 0:
         return [], []
     if closed < 0:
@@ -195,6 +197,17 @@ def _spans(state: Walk, entity: Entity, delimiter: bytes) -> tuple[list[tuple[in
         parts.append((opened, end))
         closed = end
     return parts, [(start, max(start, preamble_end)), (min(closed, end), end)]
+
+
+def find(data: bytes, wanted: bytes, start: int, end: int) -> int:
+    """`data.find(wanted, start, end)` for what begins with a hyphen, quicker where hyphens are rare, as in base64."""
+    if end - start > _LARGE:
+        for _ in range(_PROBES):
+            start = data.find(b"-", start, end)
+            if start < 0 or data.startswith(wanted, start, end):
+                return start
+            start += 1
+    return data.find(wanted, start, end)
 
 
 def _line(state: Walk, entity: Entity, at: int, after: int) -> tuple[bool, int] | None:
@@ -230,6 +243,13 @@ def _before(data: bytes, at: int, start: int) -> int:
 # ---------------------------------------------------------------- transfer encodings
 
 
+def without_space(body: bytes) -> bytes:
+    """Without CR, LF, space and tab: taking out one byte at a time searches with memchr, `translate` does not."""
+    for octet in (b"\r", b"\n", b" ", b"\t"):
+        body = body.replace(octet, b"")
+    return body
+
+
 def transfer_encoding(entity: Entity) -> str:
     return header.raw(entity.fields.first(b"content-transfer-encoding")).strip().lower()
 
@@ -241,7 +261,7 @@ def decode(data: bytes, entity: Entity) -> bytes:
     if encoding in _IDENTITY:
         return body
     if encoding == "base64":
-        compact = body.translate(None, b"\r\n \t")
+        compact = without_space(body)
         if (b" " in body or b"\t" in body) and _INNER_SPACE.search(body):
             entity.fault("base64-junk")  # words between the lines, of letters that base64 has too
         try:

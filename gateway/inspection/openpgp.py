@@ -16,6 +16,7 @@ import pybase64
 from gateway.inspection import identifiers
 from gateway.inspection.ciphertext import holds_prose, looks_random
 from gateway.inspection.limits import Context
+from gateway.inspection.mime import find, without_space
 from gateway.model import Encrypted, PartFacts, Strength
 
 KIND = "openpgp"
@@ -51,6 +52,8 @@ _BEGIN = re.compile(rb"(?:\A|(?<=\n))-----BEGIN PGP ([A-Z ,/0-9]{3,40})-----[ \t
 _INNER_SPACE = re.compile(rb"[^\s][ \t]+[^\s]")
 _ARMOUR_HEADERS = (b"version", b"comment", b"hash", b"charset", b"messageid")
 _ARMOUR_HEADER_MOST = 160
+_ARMOUR_LINE_MOST = 4096
+_WHITE = b" \t\r\n\x0b\x0c"
 _ARMOUR_LABELS = (b"MESSAGE", b"SIGNATURE", b"PUBLIC KEY BLOCK", b"PRIVATE KEY BLOCK", b"SIGNED MESSAGE")
 
 
@@ -362,23 +365,32 @@ def armours(text: bytes, most: int = 100) -> tuple[list[Armour], bool]:
     while begin := _BEGIN.search(text, at):
         label = begin[1]
         tail = b"-----END PGP " + (b"SIGNATURE" if label == b"SIGNED MESSAGE" else label) + b"-----"
-        stop = text.find(b"\n" + tail, begin.end())
+        stop = _line_start(text, tail, begin.end())
         if stop < 0 or label not in _ARMOUR_LABELS or len(found) >= most:
             return found, False
         end = stop + 1 + len(tail)
-        data, comment = (None, b"") if label == b"SIGNED MESSAGE" else _dearmour(text[begin.end() : stop])
+        data, comment = (None, b"") if label == b"SIGNED MESSAGE" else _dearmour(text, begin.end(), stop)
         found.append(Armour(label, begin.start(), end, data, comment))
         at = end
     return found, True
 
 
-def _dearmour(block: bytes) -> tuple[bytes | None, bytes]:
+def _line_start(text: bytes, line: bytes, at: int) -> int:
+    """Where the line end before the next line that begins with `line` stands; -1 where there is none."""
+    while (at := find(text, line, at, len(text))) >= 0:
+        if text[at - 1] == 10:
+            return at - 1
+        at += 1
+    return -1
+
+
+def _dearmour(text: bytes, start: int, end: int) -> tuple[bytes | None, bytes]:
     """(decoded data or None, text of the armour's header) of what stands between the two armour lines."""
-    at = block.find(b"\n") + 1  # past the line end of the armour line
+    at = text.find(b"\n", start, end) + 1 or start  # past the line end of the armour line
     header: list[bytes] = []
     while True:
-        stop = block.find(b"\n", at)
-        line = block[at : stop if stop >= 0 else len(block)]
+        stop = text.find(b"\n", at, end)
+        line = text[at : stop if stop >= 0 else end] if stop >= 0 or end - at < _ARMOUR_LINE_MOST else b""
         if b":" not in line or stop < 0:
             break
         header.append(line)
@@ -386,14 +398,15 @@ def _dearmour(block: bytes) -> tuple[bytes | None, bytes]:
     comment = b"\n".join(header)
     if any(line.split(b":", 1)[0].strip().lower() not in _ARMOUR_HEADERS for line in header):
         comment += b" " * _ARMOUR_HEADER_MOST  # an unknown field counts as text
-    body = block[at:].strip()
-    checksum = body.rfind(b"\n=")
-    if checksum >= 0 and len(body) - checksum == 6:
-        body = body[:checksum]  # the CRC-24, which RFC 9580 section 6.1 says to ignore
+    while at < end and text[end - 1] in _WHITE:
+        end -= 1
+    if end - at >= 6 and text[end - 6 : end - 4] == b"\n=":
+        end -= 6  # the CRC-24, which RFC 9580 section 6.1 says to ignore
+    body = text[at:end]
     if (b" " in body or b"\t" in body) and _INNER_SPACE.search(body):
         return None, comment
     try:
-        return pybase64.b64decode(body.translate(None, b" \t\r\n"), validate=True), comment
+        return pybase64.b64decode(without_space(body), validate=True), comment
     except ValueError:
         return None, comment
 

@@ -178,8 +178,10 @@ class Store:
         except ValidationError as error:
             raise StoreError(f"the snapshot {snapshot_id[:12]} was made by another version: {error}") from error
 
-    def activate(self, new: Snapshot, who: str, why: str, *, replacing: str | None = None) -> None:
-        """Puts a snapshot in force and records who did it and why.
+    def activate(
+        self, new: Snapshot, who: str, why: str, *, replacing: str | None = None, records: Sequence[Row] = ()
+    ) -> None:
+        """Puts a snapshot in force, and with it says who did it and why; `records` are its audit records.
 
         With `replacing`, only while the snapshot of that id ("" for none) is in force: else `ChangedMeanwhileError`.
         """
@@ -191,6 +193,7 @@ class Store:
             if connection.execute(select(snapshot.c.id).where(snapshot.c.id == new.id)).first() is None:
                 connection.execute(insert(snapshot), {"id": new.id, "content": new.canonical.decode()})
             connection.execute(insert(activation), {"snapshot": new.id, "at": time.time(), "who": who, "why": why})
+            apply(connection, Unit(records=tuple(records)))
 
     # ---- the seal key
 

@@ -44,7 +44,7 @@ class Shelf:
     def in_force(self) -> Snapshot | None:
         return self.in_force_now
 
-    def activate(self, snapshot: Snapshot, who: str, why: str, *, replacing: str) -> None:
+    def activate(self, snapshot: Snapshot, who: str, why: str, *, replacing: str, records: object) -> None:
         type(self).in_force_now = snapshot
         self.activations.append((snapshot.id, who, why))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from gateway.inspection import header, inspect_message
+from gateway.inspection.header import UNREADABLE_DOMAIN
 from gateway.inspection.limits import Limits
 from gateway.model import HeaderFacts
 
@@ -91,11 +94,33 @@ def test_values_hold_no_control_characters_and_are_bounded() -> None:
         ('From: "x@fake.example" <a@one.example>', ("one.example",)),
         ("From: a@bücher.example", ("xn--bcher-kva.example",)),
         ("From: a@one.example\r\nFrom: b@two.example", ("one.example", "two.example")),
+        ("From: a@one.example (on behalf of b@two.example)", ("one.example",)),
+        ("From: Group: a@one.example, b@two.example;", ("one.example", "two.example")),
+        ("From: <@two.example:a@one.example>", ("two.example", "one.example")),
+        ("From: a@(here)one . example", ("one.example",)),
+        ("From: a@\r\n one.example", ("one.example",)),
+        ('From: "a (b" <a@one.example>, "c)" <b@two.example>', ("one.example", "two.example")),
+        ("From: a@one.example (b@two.example", ("one.example", "two.example")),
+        ('From: "a@one.example', ("one.example",)),
+        ("From: a@one\u3002example", ("one.example",)),
+        ("From: " + ", ".join(f"a@d{n}.example" for n in range(30)), tuple(f"d{n}.example" for n in range(30))),
+        ("From: =?utf-8?q?a=40one=2Eexample?=", (UNREADABLE_DOMAIN,)),
+        ("From: a@one.example, b@[192.0.2.1]", ("one.example", UNREADABLE_DOMAIN)),
+        ("From: The Boss", (UNREADABLE_DOMAIN,)),
+        ("From: " + "x " * 9000 + "<a@one.example>", (UNREADABLE_DOMAIN,)),
+        ("From: <>", ()),
         ("Subject: none", ()),
     ],
 )
 def test_domains_of_all_from_addresses(line: str, domains: tuple[str, ...]) -> None:
     assert facts(line).from_domains == domains
+
+
+@pytest.mark.parametrize("value", ["(a" * 8000, '"' + '\\"' * 8000, "((" + "\\(" * 8000, "@ " * 8000, '\\("' * 5000])
+def test_a_hostile_from_field_costs_little(value: str) -> None:
+    started = time.process_time()
+    facts(*(f"From: {value}" for _ in range(10)))
+    assert time.process_time() - started < 1
 
 
 def test_own_hops_are_counted_in_received_fields_only() -> None:

@@ -110,3 +110,10 @@ def test_time_grows_with_the_text_and_no_faster(unit: str) -> None:
         return best
 
     assert seconds(160_000) < 30 * seconds(20_000) + 0.05  # eight times as much; squared it would be 64
+
+
+@pytest.mark.parametrize(
+    "number", ["AB123456C", "AB 12 34 56 C", "AB12 3456C", "AB 1234 56 C", "AB-12-34-56-C", "AB123456 C"]
+)
+def test_a_national_insurance_number_is_found_however_it_is_grouped(number: str) -> None:
+    assert dict(count(f"Her number, {number}, is known.")) == {"nino": 1}
