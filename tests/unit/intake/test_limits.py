@@ -9,7 +9,6 @@ from gateway.intake.data import DataBlocks
 from gateway.intake.limits import Load
 from gateway.settings import Limits
 
-
 PEER, OTHER = "192.0.2.1", "192.0.2.2"
 
 
