@@ -50,6 +50,7 @@ from gateway.store.units import Row, Unit, join
 log = get_logger("pipeline")
 
 LARGE = 256 * 1024  # bytes: above, a message is worked on off the event loop, one at a time
+_INSPECTED_AT_ONCE = 128 * 1024  # bytes: above, dense text could hold up the event loop for over 0.1 s
 Reply = tuple[str, ...]
 Result = TypeVar("Result")
 
@@ -195,7 +196,7 @@ class Journey:
         return await self._keep(message, facts, shares, bodies)  # 6
 
     async def _inspect(self, content: bytes) -> MessageFacts:
-        if len(content) <= LARGE:
+        if len(content) <= _INSPECTED_AT_ONCE:
             return inspect_message(content)
         return await _in_thread(inspect_message, content)
 
