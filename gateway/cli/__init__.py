@@ -6,12 +6,15 @@ Guarantees: a user never sees a traceback; exit codes are 0 (as asked), 1 (refus
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 
 from gateway.errors import GatewayError
+from gateway.log import describe
 
 app = typer.Typer(
     name="gateway",
@@ -30,5 +33,17 @@ def main() -> None:
     try:
         app()  # ends the program itself: 0, the code of typer.Exit, or 2 for usage
     except GatewayError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
-        sys.exit(3)
+        _end(str(error))
+    except Exception as error:  # a fault of ours: its place helps whoever mends it, a traceback helps no user
+        if os.environ.get("GATEWAY_TRACEBACK"):
+            raise
+        place = describe(error)
+        _end(
+            f"a fault of the gateway itself: {place['error']} at {place['error_at']}. "
+            "Report it with this line; GATEWAY_TRACEBACK=1 shows more"
+        )
+
+
+def _end(sentence: str) -> NoReturn:
+    Console(stderr=True).print(sentence, style="red", markup=False, soft_wrap=True)
+    sys.exit(3)

@@ -19,7 +19,7 @@ class Received:
     tls: str
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: aiosmtpd asks for every attribute, and Python 3.11.2 raises at __weakref__
 class Mailbox:
     """Takes every message; DATA over clear text is refused, as a partner in the register would."""
 
