@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from gateway import codec, metrics
 from gateway.audit import records
 from gateway.delivery import dsn
-from gateway.directory.model import Snapshot
+from gateway.directory.model import Route, Snapshot
 from gateway.model import (
     Assurance,
     Client,
@@ -161,10 +161,16 @@ class Notices:
             recipient.address,
             partner=partner.id if partner else "",
             requirement=Requirement(
-                Assurance[route.tls.upper()] if route else Assurance.OPPORTUNISTIC,
+                _assurance(route),
                 (route.names or (route.host,)) if route else (),
                 route.pins if route else (),
             ),
             next_hop=NextHop(route.host, route.port, route.implicit_tls) if route else None,
             reasons=(Reason(0, "notification", "A delivery status notification, which holds header fields only."),),
         )
+
+
+def _assurance(route: Route | None) -> Assurance:
+    if route is None:
+        return Assurance.OPPORTUNISTIC
+    return Assurance.AUTHENTICATED if route.pins else Assurance[route.tls.upper()]

@@ -58,6 +58,14 @@ class _Child:
     quick_deaths: int = field(default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """When a dead worker is to be replaced: at once, or later where it died soon after its start."""
+
+    at: float
+    quick_deaths: int
+
+
 class Supervisor:
     """Runs one node."""
 
@@ -66,6 +74,7 @@ class Supervisor:
         self._settings = load_settings(self._config)
         self._notifier = Notifier.from_environment()
         self._children: dict[int, _Child] = {}
+        self._due: dict[int, _Due] = {}
         self._lifeline: tuple[int, int] = (-1, -1)
         self._sockets: list[list[socket.socket]] = []
         self._worker_ended: Callable[[], object] = int
@@ -235,8 +244,16 @@ class Supervisor:
             except GatewayError as error:  # the leases end by themselves; the worker is needed now
                 _log.error("leases not freed", owner=child.owner, reason=str(error))
             os.close(child.beat)
-            time.sleep(min(0.1 * 2 ** min(quick, 7) - 0.1, 10.0))
-            self._start(child.index, quick)
+            del self._children[child.index]
+            wait = min(0.1 * 2 ** min(quick, 7) - 0.1, 10.0)
+            self._due[child.index] = _Due(time.monotonic() + wait, quick)
+        self._start_due()
+
+    def _start_due(self) -> None:
+        for index, due in list(self._due.items()):
+            if due.at <= time.monotonic():
+                del self._due[index]
+                self._start(index, due.quick_deaths)
 
     def _kill_hanging(self) -> None:
         for child in self._children.values():
@@ -298,6 +315,9 @@ class Supervisor:
     def _end_all(self) -> None:
         for child in self._children.values():
             child.process.terminate()
+        for listening in self._sockets:  # the workers close theirs: who connects now is refused, and tries again
+            for each in listening:
+                each.close()
         deadline = time.monotonic() + _STOP_WAIT
         for child in self._children.values():
             try:

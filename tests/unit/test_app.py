@@ -35,7 +35,7 @@ def test_another_snapshot_is_noticed_and_the_same_one_is_not(tmp_path: Path) -> 
         assert not in_force.refresh()
 
 
-def test_a_cancelled_commit_does_not_stop_the_writer(tmp_path: Path) -> None:
+def test_a_cancelled_commit_stops_neither_the_writer_nor_the_others_of_its_group(tmp_path: Path) -> None:
     made = settings(tmp_path)
     with Store.open(made, create=True) as store:
         store.activate(snapshot(), "somebody", "first")
@@ -44,10 +44,14 @@ def test_a_cancelled_commit_does_not_stop_the_writer(tmp_path: Path) -> None:
         parts = app.worker(made, "gateway.test/0/1")
         commit = parts.dispatcher._commit
         with parts.store.writing():  # the writer has to wait
-            waiting = asyncio.create_task(_commit(commit))
+            first = asyncio.create_task(_commit(commit))
             await asyncio.sleep(0.1)
-            waiting.cancel()  # a client goes away while its refusal is being recorded
-            await asyncio.gather(waiting, return_exceptions=True)
+            group = [asyncio.create_task(_commit(commit)) for _ in range(3)]  # committed together
+            await asyncio.sleep(0.1)
+            for gone in (first, group[0]):  # clients go away while their refusals are being recorded
+                gone.cancel()
+            await asyncio.gather(first, group[0], return_exceptions=True)
+        await asyncio.wait_for(asyncio.gather(*group[1:]), 5)
         await asyncio.wait_for(commit(Unit()), 5)
         await parts.deliverer.close()
         parts.writer.close()
