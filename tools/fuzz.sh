@@ -7,7 +7,7 @@ end=$(($(date +%s) + ${1:-5} * 60))
 rounds=0
 while [ "$(date +%s)" -lt "$end" ]; do
     seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-    if ! .venv/bin/python -m pytest tests/fuzz --quiet --timeout=0 -o session_timeout=0 --hypothesis-seed="$seed"; then
+    if ! .venv/bin/python -m pytest tests/fuzz --quiet --timeout=0 -o session_timeout=3600 --hypothesis-seed="$seed"; then
         echo "Again with: .venv/bin/python -m pytest tests/fuzz --hypothesis-seed=$seed" >&2
         exit 1
     fi
