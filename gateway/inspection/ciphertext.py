@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-_WINDOW = 256
-_WINDOWS = 16
+_STRETCH = 1024
+_STRETCHES = 16  # looked at in a larger packet, spread over it; a smaller one is looked at throughout
+_WINDOW = 256  # what is judged at a time: the smaller, the less text can hide among random bytes
 _SHORTEST = 64  # below this, only text that is printable throughout is told apart
 _SHORT = 24  # below this, chance decides
 _MOST_DISTINCT_NEEDED = 112
@@ -19,16 +20,19 @@ _PRINTABLE = bytes(range(32, 127)) + b"\t\r\n"
 
 
 def looks_random(data: bytes, start: int = 0, end: int | None = None) -> bool:
-    """True if data[start:end] looks random in every one of up to 16 windows spread over it."""
+    """True if data[start:end] looks random in every window of up to 16 stretches spread over it."""
     stop = len(data) if end is None else end
     size = stop - start
     if size < _SHORTEST:
         return size < _SHORT or bool(data[start:stop].translate(None, _PRINTABLE))
-    if size <= _WINDOW * _WINDOWS:
-        starts = range(start, stop - _SHORTEST + 1, _WINDOW)
-    else:
-        step = (size - _WINDOW) // (_WINDOWS - 1)
-        starts = range(start, stop - _WINDOW + 1, step)
+    if size <= _STRETCH * _STRETCHES:
+        return _stretch_is_random(data, start, stop)
+    step = (size - _STRETCH) // (_STRETCHES - 1)
+    return all(_stretch_is_random(data, at, at + _STRETCH) for at in range(start, stop - _STRETCH + 1, step))
+
+
+def _stretch_is_random(data: bytes, start: int, stop: int) -> bool:
+    starts = range(start, stop - _SHORTEST + 1, _WINDOW)
     return all(_window_is_random(data[at : min(at + _WINDOW, stop)]) for at in starts)
 
 
