@@ -176,7 +176,9 @@ class PartFacts:
     """What inspection found in one part: the shape of `gateway inspect --json`.
 
     `findings` are codes of `gateway.inspection.findings`, in the order found. `sha256` is of the decoded bytes
-    of an attachment, "" for containers and visible text.
+    of an attachment, "" for containers and visible text. `recipients` are those that the encryption names:
+    "openpgp:" and a key id or fingerprint in upper-case hexadecimal, "openpgp:anonymous", "smime:" and what
+    identifies a certificate.
     """
 
     kind: str
@@ -188,6 +190,7 @@ class PartFacts:
     identifiers: Counts = ()
     size: int = 0
     sha256: str = ""
+    recipients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,8 @@ class MessageFacts:
     password_in_clear: bool = False
     findings: tuple[str, ...] = ()  # of the message as a whole; a non-empty tuple of the kind "malformed" forbids limbs
     malformed: bool = False  # two programs might read it differently, or a limit was hit: judged as clear
+    whole_recipients: tuple[str, ...] = ()  # of the encryption that `whole` speaks of, as in PartFacts
+    unfinished: bool = False  # something was left out that larger limits would have allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +243,7 @@ class KeyFacts:
     usable: bool
     problem: str = ""  # one sentence, where not usable
     expires: str = ""  # ISO date, "" for never
+    key_ids: tuple[str, ...] = ()  # of the primary key and its subkeys, 16 upper-case hexadecimal digits
 
 
 # ---------------------------------------------------------------- decision

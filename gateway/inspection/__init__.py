@@ -5,6 +5,6 @@ protected than the most revealing way to read it. What the codes mean is in `gat
 """
 
 from gateway.inspection.inspect import as_dict, inspect_file, inspect_message
-from gateway.inspection.limits import Limits
+from gateway.inspection.limits import AT_ONCE, Clues, Limits
 
-__all__ = ["Limits", "as_dict", "inspect_file", "inspect_message"]
+__all__ = ["AT_ONCE", "Clues", "Limits", "as_dict", "inspect_file", "inspect_message"]

@@ -39,6 +39,8 @@ FINDINGS: dict[str, str] = {
     "text-too-long": "There is more text than is searched for identifiers; the rest counts as holding some.",
     "encoded-in-text": "A text holds a file in encoded form (uuencode, yEnc, BinHex or a data: address).",
     "password-in-clear": "The visible text appears to give a password.",
+    "password-opens-it": "A password that stands in the message, or that anybody would guess, opens the part.",
+    "passwords-partly-tried": "Not every word of the message was tried as a password on the part.",
     "clear-text": "The part can be read by anybody.",
     "inline-pgp": "The text is an OpenPGP message in armour.",
     "text-around-armour": "Readable text stands outside the OpenPGP armour.",
@@ -96,6 +98,11 @@ FINDINGS: dict[str, str] = {
     # Office
     "unexpected-stream": "An encrypted Office document holds a stream that does not belong there.",
     "rights-managed": "The document is protected by rights management, which cannot be verified.",
+    # 7-Zip, RAR
+    # gzip, bzip2, xz, tar
+    # OpenDocument
+    # Outlook items (.msg, TNEF), rights-managed messages
+    # age, KeePass
     # whole message
     "inspection-failed": "Inspection met something that it could not handle; the content counts as clear.",
 }
@@ -126,7 +133,9 @@ MALFORMED = frozenset(
 )
 """Codes that make `MessageFacts.malformed` true."""
 
-PERSONAL = frozenset({"nhs-number", "nino", "upn", "pnc", "cro", "crn", "utr", "prison-number", "date-of-birth"})
+PERSONAL = frozenset(
+    {"nhs-number", "nino", "upn", "pnc", "cro", "crn", "utr", "prison-number", "date-of-birth", "watch-word"}
+)
 """Identifier types that point to one person."""
 
 CONTACT = frozenset({"postcode", "phone", "email"})

@@ -86,18 +86,25 @@ def normalise(text: str) -> tuple[str, bool]:
     return (text.translate({ord(c): str(unicodedata.decimal(c)) for c in other}) if other else text), complete
 
 
-def count_in_name(text: str) -> Counts:
+def count_in_name(text: str, watch_words: re.Pattern[str] | None = None) -> Counts:
     """As `count`, for file names and the like: "_" and "+" part words there, and underscores hide boundaries."""
-    return count(text.replace("_", " ").replace("+", " ").replace("%20", " "))
+    return count(text.replace("_", " ").replace("+", " ").replace("%20", " "), watch_words=watch_words)
 
 
-def count(text: str, known_addresses: frozenset[str] = frozenset()) -> Counts:
-    """The identifiers in `text`. E-mail addresses in `known_addresses` (lower case) are not counted."""
+def count(
+    text: str, known_addresses: frozenset[str] = frozenset(), watch_words: re.Pattern[str] | None = None
+) -> Counts:
+    """The identifiers in `text`. E-mail addresses in `known_addresses` (lower case) are not counted.
+
+    What `watch_words` matches counts as "watch-word".
+    """
     found: Counter[str] = Counter()
     text, complete = normalise(text)
     if not complete:
         found[UNSCANNED] = 1
     text = " ".join(text.split())
+    if watch_words is not None:
+        found["watch-word"] = sum(1 for _ in watch_words.finditer(text))
     if "@" in text:
         found["email"] = sum(1 for address in set(_addresses(text)) if address not in known_addresses)
     lower = text.lower()

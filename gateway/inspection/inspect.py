@@ -8,34 +8,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.inspection import formats, message
-from gateway.inspection.limits import Context, Limits, fresh_budget
+from gateway.inspection import formats, message, trial
+from gateway.inspection.limits import Clues, Context, Limits, fresh_budget
 from gateway.model import MessageFacts, PartFacts
 
 DEFAULT_LIMITS = Limits()
+NO_CLUES = Clues()
 
 
-def inspect_message(content: bytes, limits: Limits = DEFAULT_LIMITS) -> MessageFacts:
+def inspect_message(content: bytes, limits: Limits = DEFAULT_LIMITS, clues: Clues = NO_CLUES) -> MessageFacts:
     """The facts of a message, header included (RFC 5322). Never raises."""
     try:
-        return message.inspect(content, _context(limits))
+        return message.inspect(content, _context(limits, clues))
     except Exception:  # noqa: BLE001 - promised: a message that breaks inspection counts as clear text
         root = PartFacts(message.KIND, findings=("inspection-failed",), size=len(content))
         return MessageFacts(root, findings=("inspection-failed",), malformed=True)
 
 
-def inspect_file(data: bytes, limits: Limits = DEFAULT_LIMITS) -> PartFacts:
+def inspect_file(data: bytes, limits: Limits = DEFAULT_LIMITS, clues: Clues = NO_CLUES) -> PartFacts:
     """The verdict on a message or a bare attachment, told apart by content. Never raises."""
     if message.recognise(data):
-        return inspect_message(data, limits).root
+        return inspect_message(data, limits, clues).root
     try:
-        return formats.judge(data, _context(limits))
+        context = _context(limits, clues)
+        part = formats.judge(data, context)
+        return trial.open_part(part, context.budget.locks, trial.candidates(context.budget.words, clues), context)
     except Exception:  # noqa: BLE001 - promised: a file that breaks inspection counts as clear text
         return PartFacts("unknown", findings=("inspection-failed",), size=len(data))
 
 
-def _context(limits: Limits) -> Context:
-    return Context(limits, fresh_budget(limits), formats.judge)
+def _context(limits: Limits, clues: Clues) -> Context:
+    return Context(limits, fresh_budget(limits), formats.judge, clues=clues)
 
 
 def as_dict(part: PartFacts) -> dict[str, Any]:
@@ -50,4 +53,5 @@ def as_dict(part: PartFacts) -> dict[str, Any]:
         "identifiers": dict(part.identifiers),
         "size": part.size,
         "sha256": part.sha256,
+        "recipients": list(part.recipients),
     }

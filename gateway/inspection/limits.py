@@ -1,14 +1,17 @@
 """What inspection may spend on one message, and the running account of it.
 
 Guarantees: a hostile message costs time, memory, depth and parts within `Limits`; the account (`Budget`) is
-shared by everything nested in one message, so nesting does not multiply what may be spent.
-Failures: none raised; whoever finds the budget spent judges what is left as clear and says so in a finding.
+shared by everything nested in one message, so nesting does not multiply what may be spent. Costly work (password
+hashing, opening a PDF) is paid for in nominal microseconds fixed beforehand, never by the clock: the same bytes
+give the same facts on every machine. Failures: none raised; whoever finds the budget spent judges what is left as
+clear and says so in a finding.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.model import PartFacts
 
@@ -28,28 +31,65 @@ class Limits:
     members: int = 2000  # entries of one archive
     pdf: int = 64 * 1024 * 1024  # a larger encrypted PDF is not opened
     pdf_streams: int = 20_000
-    spins: int = 2_000_000  # rounds of password hashing spent on built-in Office passwords
+    effort: int = 1_000_000  # nominal microseconds of password hashing and the like, for one message
     ber_elements: int = 200_000
     openpgp_packets: int = 20_000
 
 
+AT_ONCE = Limits(text=64 * 1024, expanded=1024 * 1024, effort=5_000)
+"""What may be spent on a message while others wait: a few milliseconds. Facts that come back `unfinished` are
+found again under the full limits, elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clues:
+    """What the caller knows beside the message: passwords that somebody would guess, and words to watch for."""
+
+    passwords: tuple[str, ...] = ()
+    watch_words: re.Pattern[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Something encrypted with a password. `cost` is that of one trial, in nominal microseconds.
+
+    `opens` tells whether a password opens it, for certain or but for one case in 2^16; it may raise on hostile data.
+    """
+
+    cost: int
+    opens: Callable[[str], bool]
+
+
 @dataclass(slots=True)
 class Budget:
-    """What is left to spend on this message."""
+    """What is left to spend on this message, and what its parts leave for the end: locks to be tried."""
 
     parts: int
     expanded: int
-    spins: int
+    effort: int
     text: int
+    locks: list[Lock] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)  # texts that a reader sees, file names: where passwords may stand
+    unfinished: bool = False  # something was left out that larger limits would have allowed
 
     def take_part(self) -> bool:
         self.parts -= 1
         return self.parts >= 0
 
-    def take_spins(self, rounds: int) -> bool:
-        if rounds > self.spins:
+    def take_effort(self, microseconds: int) -> bool:
+        """False where that is more than is left; nothing is taken then."""
+        if microseconds > self.effort:
+            self.unfinished = True
             return False
-        self.spins -= rounds
+        self.effort -= microseconds
+        return True
+
+    def take_expanded(self, octets: int) -> bool:
+        """False where an expansion to so many octets is more than is left; nothing is taken then."""
+        if octets > self.expanded:
+            self.unfinished = True
+            return False
+        self.expanded -= octets
         return True
 
 
@@ -61,6 +101,7 @@ class Context:
     budget: Budget
     judge: Callable[[bytes, Context], PartFacts]
     depth: int = 0
+    clues: Clues = Clues()
 
     def deeper(self) -> Context:
         return replace(self, depth=self.depth + 1)
@@ -68,4 +109,4 @@ class Context:
 
 def fresh_budget(limits: Limits) -> Budget:
     """A full account for one message."""
-    return Budget(parts=limits.parts, expanded=limits.expanded, spins=limits.spins, text=limits.text)
+    return Budget(parts=limits.parts, expanded=limits.expanded, effort=limits.effort, text=limits.text)

@@ -12,11 +12,11 @@ import re
 from dataclasses import dataclass, field, replace
 
 from gateway import tag
-from gateway.inspection import header, identifiers, mime, openpgp, text
+from gateway.inspection import header, identifiers, mime, openpgp, text, trial
 from gateway.inspection.ciphertext import holds_prose
 from gateway.inspection.findings import CONTACT, MALFORMED, UNSCANNED
 from gateway.inspection.header import Fields
-from gateway.inspection.limits import Context
+from gateway.inspection.limits import Context, Lock
 from gateway.inspection.mime import Entity
 from gateway.model import Counts, Encrypted, HeaderFacts, MessageFacts, PartFacts, Strength
 
@@ -83,6 +83,7 @@ class _Leaf:
     attachment: bool
     carries: bool  # something that needs protection
     whole: bool = False  # encryption of the kind that wraps a message
+    locks: tuple[Lock, ...] = ()
 
 
 @dataclass(slots=True)
@@ -115,9 +116,23 @@ class _Sum:
         room = self.context.budget.text
         self.context.budget.text = max(0, room - len(content))
         if len(content) <= room:
-            return identifiers.count(content, self.known)
+            return self._count(content)
+        self.too_long()
+        return identifiers.merge(self._count(content[:room]), ((UNSCANNED, 1),))
+
+    def _count(self, content: str) -> Counts:
+        return identifiers.count(content, self.known, self.context.clues.watch_words)
+
+    def count_in_name(self, words: str) -> Counts:
+        return identifiers.count_in_name(words, self.context.clues.watch_words)
+
+    def too_long(self) -> None:
+        self.context.budget.unfinished = True
         self.find("text-too-long")
-        return identifiers.merge(identifiers.count(content[:room], self.known), ((UNSCANNED, 1),))
+
+    def read(self, words: str) -> None:
+        """Takes note of what a reader sees, where a password may stand."""
+        self.context.budget.words.append(words)
 
 
 def inspect(data: bytes, context: Context) -> MessageFacts:
@@ -131,7 +146,26 @@ def inspect(data: bytes, context: Context) -> MessageFacts:
     total.find(*findings)
     subject = _subject_counts(root, total)
     seen = _visit(root, total, context.depth, ())
+    if not context.depth:
+        _try_passwords(total)
     return _facts(total, facts, subject, seen)
+
+
+def _try_passwords(total: _Sum) -> None:
+    """Tries on what is encrypted whatever in the message could be its password (clause 5.3.4: by another way)."""
+    locks = [(at, lock) for at, leaf in enumerate(total.leaves) for lock in leaf.locks]
+    if not locks:
+        return
+    passwords = trial.candidates(total.context.budget.words, total.context.clues)
+    opened, untried = trial.opens([lock for _, lock in locks], passwords, total.context.budget)
+    opened_leaves = {locks[position][0] for position in opened}
+    untried_leaves = {locks[position][0] for position in untried}
+    for at in opened_leaves | untried_leaves:
+        leaf = total.leaves[at]
+        part = trial.verdict(leaf.part, at in opened_leaves, at in untried_leaves)
+        total.leaves[at] = replace(leaf, part=part)
+    if opened:
+        total.password = True
 
 
 def _tags(data: bytes, fields: Fields) -> tuple[tag.Tag, ...]:
@@ -148,10 +182,11 @@ def _subject_counts(root: Entity, total: _Sum) -> Counts:
     for name, value in root.fields.items:
         if name in _READ_FIELDS or name in _SHARING_FIELDS:
             if len(value) > most:
-                total.find("text-too-long")
+                total.too_long()
             lines.append(header.plain(value, most))
     total.name(lines)
     joined = "\n".join(lines)
+    total.read(joined)
     if text.gives_password(joined):
         total.password = True
     counts = identifiers.merge(total.scan(joined), _other_counts(root, total))
@@ -187,7 +222,7 @@ def _visit(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> 
     """Judges a subtree; returns what a reader sees of it."""
     total.find(*entity.faults)
     if not entity.is_multipart:
-        return _leaf(entity, total, depth, around)
+        return _leaf_with_locks(entity, total, depth, around)
     _describe(_part_words(entity, total, depth), total)
     kind = entity.type.value
     inside = (*around, kind)
@@ -211,7 +246,8 @@ def _describe(words: list[str], total: _Sum) -> None:
         return
     total.name(words)
     joined = "\n".join(words)[: total.context.limits.field_text]
-    total.names = identifiers.merge(total.names, _personal(identifiers.count_in_name(joined)))
+    total.names = identifiers.merge(total.names, _personal(total.count_in_name(joined)))
+    total.read(joined)
     if text.gives_password(joined):
         total.password = True
 
@@ -246,6 +282,17 @@ def _is_version_part(entity: Entity, data: bytes) -> bool:
     return mime.decode(data, entity).strip() == b"Version: 1"
 
 
+def _leaf_with_locks(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> _Seen:
+    """Judges a leaf; what it holds that a password would open is kept with it."""
+    locks, before = total.context.budget.locks, len(total.leaves)
+    first = len(locks)
+    seen = _leaf(entity, total, depth, around)
+    if len(locks) > first:
+        for at in range(before, len(total.leaves)):
+            total.leaves[at] = replace(total.leaves[at], locks=tuple(locks[first:]))
+    return seen
+
+
 def _leaf(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> _Seen:
     content = mime.decode(total.data, entity)
     total.find(*entity.faults)
@@ -256,6 +303,8 @@ def _leaf(entity: Entity, total: _Sum, depth: int, around: tuple[str, ...]) -> _
         _describe(words, total)
         return _body(entity, content, total)
     total.name([*names, *words])
+    for name in names:
+        total.read(trial.name_words(name[:_LONG_NAME]))
     described = "\n".join((*names, *words))
     if kind in _MESSAGES and mime.transfer_encoding(entity) not in ("", "7bit", "8bit", "binary"):
         total.find("multipart-encoded")
@@ -305,7 +354,7 @@ def _nested(content: bytes, total: _Sum, depth: int) -> PartFacts:
 
 def _attach(part: PartFacts, content: bytes, described: str, total: _Sum, around: tuple[str, ...]) -> None:
     """Records an attachment, with the identifiers that its name and its own readable names hold."""
-    counts = identifiers.count_in_name(described[: total.context.limits.field_text]) if described.strip() else ()
+    counts = total.count_in_name(described[: total.context.limits.field_text]) if described.strip() else ()
     findings = part.findings
     if counts and "identifier-in-name" not in findings:
         findings = (*findings, "identifier-in-name")
@@ -374,12 +423,13 @@ def _read(reading: str, is_html: bool, total: _Sum) -> _Seen:
     shown, inside = text.from_html(cut) if is_html else (cut, "")
     if text.gives_password(shown[:room]) or (inside and text.gives_password(inside[:room])):
         total.password = True
+    total.read(shown[:room])
     counts = total.scan(f"{shown}\n{inside}" if inside else shown)
     other = text.from_strict_html(cut, shown) if is_html else ""
     if other:
         counts = _most([_Seen(0, counts), _Seen(0, total.scan(other))]).counts
     if len(cut) < len(reading):
-        total.find("text-too-long")
+        total.too_long()
         counts = identifiers.merge(counts, ((UNSCANNED, 1),))
     hidden = text.hidden_characters(inside) if len(inside) > _LONG_NAME else 0
     return _Seen(text.visible_characters(shown) + hidden + len(reading) - len(cut), counts)
@@ -407,6 +457,7 @@ def _facts(total: _Sum, facts: HeaderFacts, subject: Counts, seen: _Seen) -> Mes
         total.leaves.append(_Leaf(PartFacts("text", findings=("long-name",), size=total.excess), False, True))
     carrying = [leaf for leaf in total.leaves if leaf.carries]
     whole, scheme = _whole(total, carrying)
+    recipients = tuple(dict.fromkeys(name for leaf in carrying for name in leaf.part.recipients))
     body = identifiers.merge(seen.counts, total.names)
     if whole > Strength.NONE:
         subject = identifiers.merge(subject, body)  # names of parts stay readable, as the subject does
@@ -445,6 +496,8 @@ def _facts(total: _Sum, facts: HeaderFacts, subject: Counts, seen: _Seen) -> Mes
         password_in_clear=total.password,
         findings=findings,
         malformed=total.malformed,
+        whole_recipients=recipients if whole > Strength.NONE else (),
+        unfinished=total.context.budget.unfinished,
     )
 
 

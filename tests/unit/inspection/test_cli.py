@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from gateway.cli.inspect import inspect
 
 KEYS = {"file", "kind", "strength", "scheme", "encrypted", "findings", "parts", "identifiers", "size", "sha256"}
+KEYS.add("recipients")
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+"""The rows of the strength scale (docs/inspection.md): every scheme that inspection knows, and what it is worth."""
+
+from __future__ import annotations
+
+ROWS: dict[str, tuple[str, ...]] = {
+    "strong": (
+        "openpgp-public-key",
+        "cms-aes",
+        "pdf-r6",
+        "pdf-r7",
+        "ooxml-agile-256",
+        "7z-aes",
+        "rar5",
+        "odf-gcm-argon2id",
+        "age",
+        "kdbx4",
+    ),
+    "acceptable": (
+        "zip-aes",
+        "pdf-aesv2",
+        "ooxml-agile-128-192",
+        "ooxml-standard-aes",
+        "rar4",
+        "odf-cbc-pbkdf2",
+        "openpgp-passphrase",
+        "kdbx3",
+    ),
+    "weak": (
+        "zipcrypto",
+        "pkware-below-aes",
+        "pdf-rc4",
+        "pdf-r5",
+        "ooxml-rc4",
+        "legacy-doc",
+        "legacy-xls",
+        "legacy-ppt",
+        "odf-blowfish",
+        "openpgp-sed",
+        "openpgp-simple-s2k",
+        "openpgp-short-key",
+        "cms-weak-cipher",
+        "cms-short-key",
+        "kdb",
+    ),
+    "none": (
+        "plain",
+        "signed-only",
+        "compressed-only",
+        "partly-encrypted",
+        "pdf-owner-only",
+        "office-default-password",
+        "rights-managed",
+        "key-material",
+        "unknown-format",
+        "random-bytes",
+    ),
+}
