@@ -17,6 +17,7 @@ from gateway.destinations.lookup import Destinations
 from gateway.directory.model import Snapshot
 from gateway.dispatch import Dispatcher
 from gateway.errors import StartupError
+from gateway.examiner import Examiner
 from gateway.intake.clients import Clients
 from gateway.intake.limits import Load
 from gateway.intake.listener import Listeners, server_context
@@ -88,11 +89,12 @@ class Office:
     settlement: Settlement
 
 
-def office(settings: Settings, store: Store) -> Office:
-    """Stages 2 to 5 and the settlement of shares, on an open store."""
+def office(settings: Settings, store: Store, examiner: Examiner | None = None) -> Office:
+    """Stages 2 to 5 and the settlement of shares, on an open store. A command inspects by itself, without examiner."""
     in_force = InForce(store)
     openpgp = OpenPgp(settings.openpgp, settings.key_ring)
-    judge = Judge(in_force, Destinations(openpgp.key_facts), openpgp, settings.limits, settings.openpgp.processes)
+    destinations = Destinations(openpgp.key_facts)
+    judge = Judge(in_force, destinations, openpgp, settings.limits, settings.openpgp.processes, examiner)
     notices = Notices(settings.hostname, settings.postmaster, store, in_force)
     settlement = Settlement(settings.delivery, store, judge, notices, _clients(settings))
     return Office(store, in_force, judge, notices, settlement)
@@ -122,6 +124,7 @@ class Worker:
     store: Store
     in_force: InForce
     certificates: Certificates
+    examiner: Examiner
     writer: Writer
     deliverer: Deliverer
     dispatcher: Dispatcher
@@ -131,7 +134,9 @@ class Worker:
 def worker(settings: Settings, owner: str) -> Worker:
     """Builds a worker named `owner`; call it inside the event loop that will run it."""
     store = Store.open(settings)
-    parts = office(settings, store)
+    examiner = Examiner()
+    examiner.start()
+    parts = office(settings, store, examiner)
     loop = asyncio.get_running_loop()
     writer = store.writer(metrics.commit_messages.observe, loop.call_soon_threadsafe)
 
@@ -154,4 +159,4 @@ def worker(settings: Settings, owner: str) -> Worker:
         log=get_logger("intake"),
         refused=metrics.command_refused,
     )
-    return Worker(store, parts.in_force, certificates, writer, deliverer, dispatcher, Listeners(intake))
+    return Worker(store, parts.in_force, certificates, examiner, writer, deliverer, dispatcher, Listeners(intake))

@@ -1,6 +1,7 @@
-"""Decisions as JSON text and back: how a share's decision rests in the store.
+"""Decisions and facts as JSON text and back: how a decision rests in the store, and facts pass between processes.
 
-Guarantees: `decode(encode(d)) == d`. Failures: `StoreError` for text that is not a decision of this version.
+Guarantees: `decode(encode(d)) == d`, and the same for facts. Failures: `StoreError` for text that is not a decision
+of this version, `EOFError` for octets that are no facts.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.errors import StoreError
-from gateway.model import Decision
+from gateway.model import Decision, MessageFacts
 
 _DECISION = TypeAdapter(Decision)
+_FACTS = TypeAdapter(MessageFacts)
 
 
 def encode(decision: Decision) -> str:
@@ -24,6 +26,19 @@ def decode(text: str) -> Decision:
         return _DECISION.validate_json(text)
     except ValidationError as error:
         raise StoreError(f"a stored decision cannot be read: {error.error_count()} faults") from error
+
+
+def encode_facts(facts: MessageFacts) -> bytes:
+    """The facts as compact JSON."""
+    return _FACTS.dump_json(facts)
+
+
+def decode_facts(data: bytes) -> MessageFacts:
+    """The facts that `encode_facts` wrote."""
+    try:
+        return _FACTS.validate_json(data)
+    except ValidationError as error:
+        raise EOFError(f"no facts: {error.error_count()} faults") from error
 
 
 def route_key(decision: Decision) -> str:

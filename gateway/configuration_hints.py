@@ -74,6 +74,9 @@ ITEM_STAND_INS: dict[str, Any] = {
 
 # What to write, by key, wherever the key is missing, empty or of the wrong kind.
 EXAMPLES: dict[str, str] = {
+    "signature_files": "the 64 hexadecimal digits that `gateway inspect --json FILE` prints as sha256",
+    "watch_words": 'a word or phrase such as "Heron", with "*" only at its end',
+    "common_passwords": 'a password such as "Password{year}", at most 64 characters long',
     "hostname": 'the full host name of this gateway: hostname = "gateway.agency.example"',
     "state": 'the folder for queue, audit log and keys: state = "/var/lib/partner-mail-gateway"',
     "postmaster": 'the address that answers for this gateway: postmaster = "postmaster@agency.example"',

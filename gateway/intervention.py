@@ -18,7 +18,6 @@ from gateway.app import Office
 from gateway.audit import records
 from gateway.directory.model import Partner
 from gateway.errors import GatewayError, PermanentError
-from gateway.inspection import inspect_message
 from gateway.model import (
     Assurance,
     AttemptResult,
@@ -77,7 +76,7 @@ async def release(
         _check_purpose(office, purpose)
     with _taken(office, share_id, ShareState.HELD) as (share, decision):
         body = office.store.read_body(share.body)
-        again = office.settlement.decide(share, inspect_message(body), purpose=purpose or decision.purpose)
+        again = await office.settlement.decide(share, body, purpose=purpose or decision.purpose)
         if not again.sends:
             if not override:
                 raise PermanentError(

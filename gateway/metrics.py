@@ -28,11 +28,17 @@ _deliveries = Counter("gateway_deliveries", "Delivery attempts, one per share", 
 _refused_commands = Counter("gateway_refused_commands", "SMTP commands refused before DATA", ("reply",))
 _notifications = Counter("gateway_notifications", "Delivery status notifications queued", ("action",))
 _worker_exits = Counter("gateway_worker_exits", "Worker processes that ended unasked", ())
+_examinations_failed = Counter("gateway_examinations_failed", "Examining processes that a message ended", ())
 
 accept_seconds = Histogram(
     "gateway_accept_seconds",
     "From the end of DATA to the reply",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+)
+inspect_seconds = Histogram(
+    "gateway_inspect_seconds",
+    "Inspection of one message, waiting for its turn included",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0),
 )
 gpg_seconds = Histogram(
     "gateway_gpg_seconds", "One run of gpg", buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
@@ -85,6 +91,11 @@ def notification_queued(action: Literal["failed", "delayed", "delivered", "relay
 def worker_ended() -> None:
     """Counts one worker that ended unasked."""
     _worker_exits.inc()
+
+
+def examination_failed() -> None:
+    """Counts one examining process that a message ended."""
+    _examinations_failed.inc()
 
 
 def allocate() -> None:

@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
-from gateway import codec, metrics
+from gateway import codec, inspection, metrics
 from gateway.audit import records
+from gateway.clues import clues
 from gateway.destinations.lookup import Destinations
 from gateway.directory.model import Partner, Policy, Snapshot
 from gateway.errors import ProtectionRefusedError, StoreFullError, TemporaryError
-from gateway.inspection import inspect_message
+from gateway.examiner import Examiner
+from gateway.inspection import AT_ONCE, inspect_message
 from gateway.log import get_logger
 from gateway.model import (
     Client,
@@ -50,7 +52,8 @@ from gateway.store.units import Row, Unit, join
 log = get_logger("pipeline")
 
 LARGE = 256 * 1024  # bytes: above, a message is worked on off the event loop, one at a time
-_INSPECTED_AT_ONCE = 128 * 1024  # bytes: above, dense text could hold up the event loop for over 0.1 s
+_INSPECTED_AT_ONCE = 64 * 1024  # bytes: above, dense text could hold up the event loop for tens of milliseconds
+_FULL = inspection.Limits()
 Reply = tuple[str, ...]
 Result = TypeVar("Result")
 
@@ -95,12 +98,17 @@ class Judge:
         openpgp: OpenPgp | None,
         limits: Limits,
         at_once: int = 4,
+        examiner: Examiner | None = None,
     ) -> None:
-        """At most `at_once` runs of gpg hold a thread, so that a gpg that hangs leaves threads for everything else."""
+        """At most `at_once` runs of gpg hold a thread, so that a gpg that hangs leaves threads for everything else.
+
+        Without an examiner, what is large or costly is inspected in a thread of this process.
+        """
         self._in_force = in_force
         self._destinations = destinations
         self._openpgp = openpgp
         self._protecting = asyncio.Semaphore(at_once)
+        self._examiner = examiner
         self.limits = limits
 
     @property
@@ -110,6 +118,18 @@ class Judge:
     def partner(self, partner_id: str) -> Partner | None:
         """The partner of that id in the snapshot in force."""
         return self._in_force().partner(partner_id)
+
+    async def inspect(self, content: bytes, envelope: Envelope) -> MessageFacts:
+        """Stage 2: here, where that takes no more than milliseconds; else off the event loop, under the full limits."""
+        with metrics.inspect_seconds.time():
+            known = clues(self._in_force(), envelope, datetime.now(UTC).date())
+            if len(content) <= _INSPECTED_AT_ONCE:
+                facts = inspect_message(content, AT_ONCE, known)
+                if not facts.unfinished:
+                    return facts
+            if self._examiner is None:
+                return await _in_thread(inspect_message, content, _FULL, known)
+            return await self._examiner.inspect(content, known)
 
     def decide(
         self,
@@ -176,7 +196,7 @@ class Journey:
         return reply
 
     async def _through(self, message: Message) -> Reply:
-        facts = await self._inspect(message.content)  # 2
+        facts = await self._judge.inspect(message.content, message.envelope)  # 2
         if loop := _loop_reply(facts, self._judge.limits):
             return loop
         shares = tuple(  # 3 and 4
@@ -194,11 +214,6 @@ class Journey:
         if _refuses_all(shares, policy):
             return await self._refuse(message, facts, shares)
         return await self._keep(message, facts, shares, bodies)  # 6
-
-    async def _inspect(self, content: bytes) -> MessageFacts:
-        if len(content) <= _INSPECTED_AT_ONCE:
-            return inspect_message(content)
-        return await _in_thread(inspect_message, content)
 
     # ---- 5 protection
 

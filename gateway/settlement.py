@@ -7,7 +7,6 @@ without that limb (step 5): protected, sent by another limb, or bounced; it is n
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +15,6 @@ from gateway import codec
 from gateway.audit import records
 from gateway.delivery import dsn, retry
 from gateway.errors import ProtectionError, ProtectionRefusedError
-from gateway.inspection import inspect_message
 from gateway.log import get_logger
 from gateway.model import (
     AttemptResult,
@@ -25,7 +23,6 @@ from gateway.model import (
     Enforcement,
     Envelope,
     Limb,
-    MessageFacts,
     Notify,
     Outcome,
     Purpose,
@@ -157,10 +154,9 @@ class Settlement:
         self, share: StoredShare, decision: Decision, result: AttemptResult, body: bytes, now: float
     ) -> Unit:
         """The share without the limb `secure-domains`: protected, sent otherwise, or bounced."""
-        facts = await asyncio.to_thread(inspect_message, body)
         reason = f"the transport that {Limb.SECURE_DOMAINS} requires was not proven in time: {result.reply}"
         try:
-            again = self.decide(share, facts, without=frozenset({Limb.SECURE_DOMAINS}), purpose=decision.purpose)
+            again = await self.decide(share, body, without=frozenset({Limb.SECURE_DOMAINS}), purpose=decision.purpose)
             if not again.sends and again.verdict is not Verdict.HOLD:
                 return self.ended(share, decision, result, body, now, reason, advice=again.advice)
             return await self.replan(share, again, body, now, "redecided", reason)
@@ -172,19 +168,18 @@ class Settlement:
                 return self.ended(share, decision, result, body, now, f"{reason}; {error}")
             return self._tried(share, decision, result, body, now)
 
-    def decide(
+    async def decide(
         self,
         share: StoredShare,
-        facts: MessageFacts,
+        body: bytes,
         *,
         without: frozenset[Limb] = frozenset(),
         purpose: Purpose | None = None,
     ) -> Decision:
-        """Decides a stored share again, with the snapshot in force now."""
-        recipient = share.recipient.address
-        return self._judge.decide(
-            facts, _envelope(share), self._client(share), recipient, without=without, purpose=purpose
-        )
+        """Inspects a stored share and decides it again, with the snapshot in force now."""
+        envelope, recipient = _envelope(share), share.recipient.address
+        facts = await self._judge.inspect(body, envelope)
+        return self._judge.decide(facts, envelope, self._client(share), recipient, without=without, purpose=purpose)
 
     async def replan(
         self,

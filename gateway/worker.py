@@ -85,6 +85,7 @@ async def _serve(settings: Settings, orders: Orders) -> None:
     for task in tasks:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
+    await parts.examiner.close()
     await parts.deliverer.close()
     await asyncio.to_thread(parts.writer.close)
     parts.store.close()

@@ -188,6 +188,7 @@ def facts_json(facts: MessageFacts) -> Json:
         "password_in_clear": facts.password_in_clear,
         "malformed": facts.malformed,
         "findings": facts.findings[:KINDS_LISTED],
+        "recipients": facts.whole_recipients[:KINDS_LISTED],
         "automatic": headers.automatic,
         "tagged": headers.tagged,
         "received": headers.received_count,
@@ -231,6 +232,8 @@ def _part(part: PartFacts) -> Json:
         content["findings"] = part.findings[:KINDS_LISTED]
     if part.identifiers:
         content["identifiers"] = dict(part.identifiers)
+    if part.recipients:
+        content["recipients"] = part.recipients[:KINDS_LISTED]
     return content
 
 

@@ -17,6 +17,7 @@ import typer
 
 from gateway.audit.records import requirement_json
 from gateway.cli import common
+from gateway.clues import clues
 from gateway.destinations.lookup import Destinations
 from gateway.directory.domains import DomainError, normalise_address
 from gateway.directory.load import load_snapshot
@@ -47,8 +48,9 @@ def explain(
     settings = common.load(config)
     snapshot = load_snapshot(settings)
     handed_over_by = _client(settings, client, envelope)
-    facts = inspect_message(_read(file))
-    decisions = explained(facts, envelope, handed_over_by, snapshot, key_facts(settings), datetime.now(UTC))
+    now = datetime.now(UTC)
+    facts = inspect_message(_read(file), clues=clues(snapshot, envelope, now.date()))
+    decisions = explained(facts, envelope, handed_over_by, snapshot, key_facts(settings), now)
     if as_json:
         common.print_json(as_object(snapshot.id, decisions))
     else:

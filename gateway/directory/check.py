@@ -14,13 +14,12 @@ from pathlib import Path
 
 from gateway.configuration import Document, Findings, Key, accepted, read_document, read_settings
 from gateway.configuration_hints import did_you_mean
-from gateway.directory import check_node, domains
+from gateway.directory import check_node, check_policy, domains
 from gateway.directory.check_node import KnownPartners
 from gateway.directory.countries import COUNTRIES
 from gateway.directory.load import Directory, read_directory
 from gateway.directory.model import (
     Partner,
-    Policy,
     PurposeRule,
     RegisterAssurance,
     RegisterEntry,
@@ -470,18 +469,11 @@ def _judge_policy(subject: Subject, findings: Findings) -> None:
         findings.fault(document, ("countries",), "`countries` is empty", remedy)
     for place, country in enumerate(policy.countries):
         _judge_country(document, ("countries", place), country, findings)
-    _judge_times(document, policy, findings)
+    check_policy.judge_times(document, policy, findings)
+    check_policy.judge_lists(document, policy, findings)
     seen: dict[tuple[str, str], int] = {}
     for index, rule in enumerate(policy.rules):
         _judge_rule(subject, index, rule, seen, findings)
-
-
-def _judge_times(document: Document, policy: Policy, findings: Findings) -> None:
-    for name in ("proof_deadline_minutes", "delay_notice_minutes"):
-        value: int = getattr(policy, name)
-        if value >= policy.retry_deadline_minutes:
-            problem = f"`{name}` ({value}) is never reached: mail is returned after {policy.retry_deadline_minutes}"
-            findings.fault(document, (name,), problem, "Write a number below retry_deadline_minutes.")
 
 
 def _judge_rule(

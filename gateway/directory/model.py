@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
@@ -25,6 +26,11 @@ class Frozen(BaseModel):
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 AssuranceName = Literal["opportunistic", "encrypted", "authenticated"]
+
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Guess = Annotated[str, Field(min_length=1, max_length=64)]
+WatchWord = Annotated[str, Field(min_length=2, max_length=100, pattern=r"^\w[^*]*\*?$")]
 
 
 class Contact(Frozen):
@@ -112,6 +118,12 @@ class PurposeRule(Frozen):
     condition: str = ""
 
 
+def _watch_word(word: str) -> str:
+    """One word or phrase as a pattern: any white space between its words, and its end."""
+    stem, star = (word[:-1], True) if word.endswith("*") else (word, False)
+    return r"\s+".join(re.escape(each) for each in stem.split()) + ("" if star else r"(?!\w)")
+
+
 class Policy(Frozen):
     """How shares are decided. The catalogues are the protocol's own: code -> text."""
 
@@ -130,6 +142,18 @@ class Policy(Frozen):
     retry_deadline_minutes: int = Field(default=2880, ge=1)  # then bounced
     delay_notice_minutes: int = Field(default=240, ge=1)
     rules: tuple[PurposeRule, ...] = ()
+    common_passwords: tuple[Guess, ...] = Field(default=(), max_length=500)
+    watch_words: tuple[WatchWord, ...] = Field(default=(), max_length=1000)
+    signature_files: tuple[Digest, ...] = ()  # logos and the like in signatures: they hold nothing to protect
+    covering_note_contacts: int = Field(default=8, ge=0)  # more than a signature block has is a list of people
+
+    @cached_property
+    def watched(self) -> re.Pattern[str] | None:
+        """Finds the watch-words: whole words, without regard to case; "*" at the end stands for any ending."""
+        if not self.watch_words:
+            return None
+        words = "|".join(_watch_word(word) for word in sorted(self.watch_words, key=len, reverse=True))
+        return re.compile(rf"(?<!\w)(?:{words})", re.IGNORECASE)
 
     @property
     def strength(self) -> Strength:

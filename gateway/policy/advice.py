@@ -83,6 +83,11 @@ GUIDANCE: dict[str, Guidance] = {
         "the message is encrypted but a file name, which anybody can read, holds personal details",
         "rename the file so that its name has no names, numbers or dates in it, and send it again",
     ),
+    "encrypted-to-others": Guidance(
+        "it is encrypted, but not to a key of the recipient's agency",
+        "encrypt it to the key that the agency's single point of contact confirms, and send it again",
+        "5.7.5",
+    ),
     "encrypted-weak": Guidance(
         "the message is encrypted with a method that is too weak",
         "have your mail program encrypt with AES and send it again",
@@ -108,6 +113,10 @@ GUIDANCE: dict[str, Guidance] = {
     ),
     "clear-body": Guidance(
         "the attachment is encrypted but the text of the message holds personal details",
+        "move them into the encrypted attachment and send it again",
+    ),
+    "many-contacts": Guidance(
+        "the text of the message holds more telephone numbers, postcodes and e-mail addresses than a signature has",
         "move them into the encrypted attachment and send it again",
     ),
     "long-body": Guidance(

@@ -8,24 +8,20 @@ Reasons hold codes, counts and types, never a value, a file name or text of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from gateway.directory.destination import DestinationFacts
-from gateway.directory.model import Partner, Policy, RegisterAssurance, RegisterEntry, Route, Snapshot
+from gateway.directory.model import Partner, RegisterAssurance, RegisterEntry, Snapshot
 from gateway.model import (
     Assurance,
     Client,
-    Counts,
     Decision,
     Enforcement,
     Envelope,
     Limb,
     MessageFacts,
     Method,
-    NextHop,
-    PartFacts,
     Purpose,
     Reason,
     Requirement,
@@ -33,66 +29,22 @@ from gateway.model import (
     Verdict,
 )
 from gateway.policy.advice import advise, closest, codes
-from gateway.policy.purpose import Resolved, resolve
-
-EMAIL_CLAUSE = "5.3.4"
-COUNTRY_CLAUSE = "5.3.7"
-RECORD_CLAUSE = "5.3.10"
-
-# A signature block holds these; in the subject they count like any other. Every other type, known or not, is personal.
-TOLERATED_IN_BODY = frozenset({"phone", "postcode", "email"})
-
-# Findings by which inspection says that a clear part holds nothing to protect (a signature, an empty part).
-NOTHING_TO_PROTECT = frozenset({"key-material", "nothing-to-protect"})
-
-
-ANY_TRANSPORT = Requirement(Assurance.OPPORTUNISTIC)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """All that a step may look at."""
-
-    facts: MessageFacts
-    envelope: Envelope
-    client: Client
-    destination: DestinationFacts
-    policy: Policy
-    today: date
-    declared: Resolved
-
-    @property
-    def partner(self) -> Partner | None:
-        return self.destination.partner
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A step applies: the share is decided."""
-
-    verdict: Verdict
-    reason: Reason
-    limb: Limb | None = None
-    method: Method | None = None
-    requirement: Requirement = ANY_TRANSPORT
-    next_hop: NextHop | None = None
-    keys: tuple[str, ...] = ()
-    advice: str = ""
-    strength: Strength | None = None  # of the evidence; None: whatever the message has
-    scheme: str = ""
-
-
-Passed = tuple[Reason, ...]
-Judge = Callable[[Case], Match | Passed]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of the order: its number, the limb it may find satisfied, and how it judges."""
-
-    number: int
-    limb: Limb | None
-    judge: Judge
+from gateway.policy.case import (
+    ANY_TRANSPORT,
+    COUNTRY_CLAUSE,
+    EMAIL_CLAUSE,
+    RECORD_CLAUSE,
+    Case,
+    Judge,
+    Match,
+    Passed,
+    Step,
+    hop,
+    over,
+    weakest,
+)
+from gateway.policy.encrypted import encrypted_attachments, encrypted_whole
+from gateway.policy.purpose import resolve
 
 
 def decide(
@@ -161,7 +113,7 @@ def _observed(decision: Decision, partner: Partner | None) -> Decision:
     reason = Reason(decision.step, "observed", f"The client is observed, nothing is enforced; enforced it {would}.")
     next_hop = decision.next_hop
     if decision.verdict is not Verdict.ALLOW:
-        next_hop = _hop(partner.route if partner is not None else None)
+        next_hop = hop(partner.route if partner is not None else None)
     return replace(
         decision,
         enforced=False,
@@ -225,113 +177,6 @@ def _exempt(facts: MessageFacts, envelope: Envelope) -> bool:
     return not envelope.sender or facts.headers.automatic
 
 
-# ---------------------------------------------------------------- steps 3 and 4: protected by the sender
-
-
-def encrypted_whole(case: Case) -> Match | Passed:
-    """Step 3: the message is encrypted end to end as a whole and its subject carries nothing personal."""
-    step, facts, least = 3, case.facts, case.policy.strength
-    if facts.whole is Strength.NONE:
-        return (Reason(step, "not-encrypted", "The message is not encrypted as a whole.", EMAIL_CLAUSE),)
-    if facts.whole < least:
-        text = f"The whole is encrypted, but {facts.whole.label} where policy asks for {least.label}."
-        return (Reason(step, "encrypted-weak", text, EMAIL_CLAUSE),)
-    faults: list[Reason] = []
-    if facts.malformed:
-        text = "The message is malformed: readers may differ about what is encrypted."
-        faults.append(Reason(step, "encrypted-malformed", text, EMAIL_CLAUSE))
-    if facts.subject_identifiers:
-        text = f"The subject is visible and holds {_types(facts.subject_identifiers)}."
-        faults.append(Reason(step, "encrypted-subject", text, EMAIL_CLAUSE))
-    named = _visible_in(facts.attachments)
-    if named:
-        text = f"A visible name or comment holds {_types(named)}."
-        faults.append(Reason(step, "encrypted-name", text, EMAIL_CLAUSE))
-    if faults:
-        return tuple(faults)
-    text = f"The message is encrypted end to end as a whole: {facts.whole_scheme or facts.whole.label}."
-    reason = Reason(step, "encrypted-whole", text, EMAIL_CLAUSE)
-    return _relayed(case, Limb.ENCRYPTED_SERVICE, reason, facts.whole, facts.whole_scheme)
-
-
-def encrypted_attachments(case: Case) -> Match | Passed:
-    """Step 4: every attachment is encrypted well enough; what is visible is a covering note without personal data."""
-    step, facts, least = 4, case.facts, case.policy.strength
-    attachments = tuple(part for part in facts.attachments if not _nothing_in(part))
-    weakest = _weakest(attachments)
-    faults: list[tuple[str, str]] = []
-    if weakest is None:
-        faults.append(("no-attachment", "There is no attachment."))
-    elif weakest.strength < least:
-        count = sum(part.strength < least for part in attachments)
-        code = "clear-attachment" if weakest.strength is Strength.NONE else "weak-attachment"
-        text = f"{count} of {len(attachments)} attachments are below {least.label}; the weakest is"
-        faults.append((code, f"{text} {weakest.strength.label}."))
-    faults += _visible_faults(case)
-    if faults or weakest is None:
-        return tuple(Reason(step, code, text, EMAIL_CLAUSE) for code, text in faults)
-    text = f"Every attachment is encrypted, the weakest with {weakest.scheme or weakest.strength.label}."
-    reason = Reason(step, "encrypted-attachment", text, EMAIL_CLAUSE)
-    return _relayed(case, Limb.ENCRYPTED_ATTACHMENT, reason, weakest.strength, weakest.scheme)
-
-
-def _visible_faults(case: Case) -> list[tuple[str, str]]:
-    """What forbids to call the visible rest of the message a mere covering note: codes and sentences."""
-    facts, most = case.facts, case.policy.covering_note_characters
-    faults: list[tuple[str, str]] = []
-    if facts.password_in_clear:
-        faults.append(("password-in-clear", "A password stands in the clear text."))
-    if facts.subject_identifiers:
-        faults.append(("clear-subject", f"The subject holds {_types(facts.subject_identifiers)}."))
-    named = _visible_in(facts.attachments)
-    if named:
-        faults.append(("clear-name", f"The name or comment of an attachment holds {_types(named)}."))
-    personal = _personal(facts.body_identifiers)
-    if personal:
-        faults.append(("clear-body", f"The visible text holds {_types(personal)}."))
-    if facts.body_characters > most:
-        text = f"The visible text has {facts.body_characters} characters, above the {most} of a covering note."
-        faults.append(("long-body", text))
-    if facts.malformed:
-        faults.append(("malformed", "The message is malformed: readers may differ about what is visible."))
-    return faults
-
-
-def _nothing_in(part: PartFacts) -> bool:
-    """True for a part that inspection found to hold nothing to protect, all the way down."""
-    return not part.identifiers and not part.parts and not NOTHING_TO_PROTECT.isdisjoint(part.findings)
-
-
-def _visible_in(parts: tuple[PartFacts, ...]) -> Counts:
-    """Personal identifiers that attachments show without a password: in file names, member names, comments."""
-    found: dict[str, int] = {}
-    waiting = list(parts)
-    while waiting:
-        part = waiting.pop()
-        waiting.extend(part.parts)
-        for name, count in _personal(part.identifiers):
-            found[name] = found.get(name, 0) + count
-    return tuple(sorted(found.items()))
-
-
-def _personal(counts: Counts) -> Counts:
-    return tuple(count for count in counts if count[0] not in TOLERATED_IN_BODY)
-
-
-def _relayed(case: Case, limb: Limb, reason: Reason, strength: Strength, scheme: str) -> Match:
-    """Allowed as it is, to the partner's route or MX, over the least transport of the policy."""
-    route = case.partner.route if case.partner is not None else None
-    return Match(
-        Verdict.ALLOW,
-        reason,
-        limb,
-        requirement=_over(route, case.policy.least_transport),
-        next_hop=_hop(route),
-        strength=strength,
-        scheme=scheme,
-    )
-
-
 # ---------------------------------------------------------------- step 5: secure domains
 
 
@@ -358,7 +203,7 @@ def secure_domains(case: Case) -> Match | Passed:
         Reason(step, "secure-domains", text, EMAIL_CLAUSE),
         Limb.SECURE_DOMAINS,
         requirement=Requirement(Assurance.AUTHENTICATED, names, entry.pins if pinned else ()),
-        next_hop=_hop(route),
+        next_hop=hop(route),
     )
 
 
@@ -380,8 +225,8 @@ def encrypted_service(case: Case) -> Match | Passed:
         Verdict.ALLOW,
         Reason(step, "encrypted-service", f"The partner is reached through {service.name}.", EMAIL_CLAUSE),
         Limb.ENCRYPTED_SERVICE,
-        requirement=_over(service.route, max(Assurance.ENCRYPTED, case.policy.least_transport)),
-        next_hop=_hop(service.route),
+        requirement=over(service.route, max(Assurance.ENCRYPTED, case.policy.least_transport)),
+        next_hop=hop(service.route),
     )
 
 
@@ -429,8 +274,8 @@ def openpgp(case: Case) -> Match | Passed:
         Reason(7, "openpgp", text.rstrip(), EMAIL_CLAUSE),
         Limb.ENCRYPTED_SERVICE,
         Method.OPENPGP,
-        requirement=_over(route, case.policy.least_transport),
-        next_hop=_hop(route),
+        requirement=over(route, case.policy.least_transport),
+        next_hop=hop(route),
         keys=usable,
     )
 
@@ -478,31 +323,9 @@ def _stop(case: Case, verdict: Verdict, reason: Reason) -> Match:
     return Match(verdict, reason, advice=advice)
 
 
-def _over(route: Route | None, least: Assurance) -> Requirement:
-    """The transport to ask for: `least`, raised by what the route says. A pinned route is an authenticated one."""
-    if route is None:
-        return Requirement(least)
-    assurance = max(least, Assurance[route.tls.upper()], Assurance.AUTHENTICATED if route.pins else Assurance.NONE)
-    if assurance < Assurance.AUTHENTICATED:
-        return Requirement(assurance)
-    return Requirement(assurance, route.names or (route.host,), route.pins)
-
-
-def _hop(route: Route | None) -> NextHop | None:
-    return NextHop(route.host, route.port, route.implicit_tls) if route is not None else None
-
-
-def _weakest(parts: tuple[PartFacts, ...]) -> PartFacts | None:
-    return min(parts, key=lambda part: part.strength, default=None)
-
-
 def _evidence(facts: MessageFacts) -> tuple[Strength, str]:
     """What protection the message itself has: as a whole, else that of its weakest attachment."""
     if facts.whole is not Strength.NONE:
         return facts.whole, facts.whole_scheme
-    weakest = _weakest(facts.attachments)
-    return (weakest.strength, weakest.scheme) if weakest is not None else (Strength.NONE, "")
-
-
-def _types(counts: Counts) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in counts)
+    worst = weakest(facts.attachments)
+    return (worst.strength, worst.scheme) if worst is not None else (Strength.NONE, "")

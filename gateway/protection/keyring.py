@@ -318,7 +318,8 @@ def _facts(fingerprint: str, key: RingKey | None, now: float) -> KeyFacts:
         return KeyFacts(fingerprint, False, "The key is not in the key ring: import it with 'gateway keys import'.")
     problem = key.problem(now)
     end = key.end(now) or key.expires
-    return KeyFacts(fingerprint, not problem, problem, _day(end) if end else "")
+    key_ids = tuple(part.key_id for part in key.parts)
+    return KeyFacts(fingerprint, not problem, problem, _day(end) if end else "", key_ids)
 
 
 def _day(moment: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.directory.model import Contact
-from gateway.model import Decision, Enforcement, Envelope, Reason, Recipient, Strength, Verdict
+from gateway.model import Decision, Enforcement, Envelope, KeyFacts, Reason, Recipient, Strength, Verdict
 from gateway.policy.advice import GUIDANCE, advise, codes
 from gateway.policy.explain import LINE_OCTETS, for_auditor, for_sender, refused, reply_lines, status
 from tests.unit.policy.cases import (
@@ -39,6 +39,8 @@ LONG = partner(
 )  # fmt: skip
 WELSH = partner(name="Bwrdd Iechyd Ll\u0177n", spoc=Contact(role="R\u00f4l", email="dpo@health.example"))
 
+FOREIGN = (KeyFacts("A" * 40, False, "It expired.", key_ids=("5678567856785678",)),)
+
 ENDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "sender-domain": (ATTACHED, {"envelope": STRANGER}),
     "header-from": (headed(from_domains=("stranger.example",)), {}),
@@ -52,6 +54,7 @@ ENDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "encrypted-weak": (replace(WHOLE, whole=Strength.WEAK), {}),
     "encrypted-subject": (replace(WHOLE, subject_identifiers=(("nino", 1),)), {}),
     "encrypted-malformed": (replace(WHOLE, malformed=True), {}),
+    "encrypted-to-others": (replace(WHOLE, whole_recipients=("openpgp:12341234",)), {"to": destination(keys=FOREIGN)}),
     "encrypted-name": (replace(WHOLE, attachments=(replace(ZIP, identifiers=(("nino", 1),)),)), {}),
     "clear-attachment": (replace(ATTACHED, attachments=(CLEAR_DOCUMENT,)), {}),
     "weak-attachment": (replace(ATTACHED, attachments=(WEAK_ZIP,)), {}),
@@ -60,6 +63,7 @@ ENDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "clear-name": (replace(ATTACHED, attachments=(replace(ZIP, identifiers=(("nino", 1),)),)), {}),
     "clear-body": (replace(ATTACHED, body_identifiers=(("nino", 1),)), {}),
     "long-body": (replace(ATTACHED, body_characters=9999), {}),
+    "many-contacts": (replace(ATTACHED, body_identifiers=(("phone", 20),)), {}),
     "malformed": (replace(ATTACHED, malformed=True), {}),
     "no-attachment": (CLEAR, {}),
     "unproven": (CLEAR, {"to": SECURE, "without": frozenset({"secure-domains"})}),
