@@ -8,7 +8,7 @@ help:
 	@echo 'make demo    the gateway between an agency and a partner on loopback: one message for each outcome'
 	@echo 'make test    lint, types, import contracts and the whole test suite'
 	@echo 'make lint    lint, types and import contracts alone'
-	@echo 'make bench   the gateway and Postfix in turn on this machine, with ratios'
+	@echo 'make bench   the gateway and Postfix in turn on this machine, with ratios; inspection beside the email package'
 	@echo 'make crash   fifty kills under load on SQLite and on PostgreSQL, nothing lost (about seven minutes)'
 	@echo 'make fuzz    the fuzz tests for FUZZ_MINUTES=$(FUZZ_MINUTES) minutes'
 	@echo 'make lock    requirements.lock anew from pyproject.toml'
@@ -32,6 +32,7 @@ test: lint
 
 bench: setup-test
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/inspection.py
 
 crash: setup-test
 	CRASH_KILLS=50 $(BIN)/python -m pytest -s tests/crash/test_kill.py
