@@ -1,19 +1,26 @@
 """S/MIME: Cryptographic Message Syntax recognised by its object identifiers (RFC 5652, 5083, 3274, 8551).
 
 Guarantees: the verdict comes from the ContentInfo's own OID and the algorithms inside, never from a MIME label
-or a file name; every byte up to the end is accounted for. Signed data is looked into: it may wrap encrypted
-data. Failures: none raised to callers of `judge` by way of formats; what does not parse raises `BerError`.
+or a file name; every byte up to the end is accounted for. Signed and compressed data is looked into: it may wrap
+encrypted data. A password recipient leaves a lock, so that passwords in the message are tried on it.
+Failures: none raised to callers of `judge` by way of formats; what does not parse raises `BerError`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+import zlib
+from dataclasses import dataclass, replace
 
 import pybase64
 
-from gateway.inspection.ber import BIT_STRING, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, BerError, Element, Reader
+from gateway.inspection import certificates, cms_recipients, identifiers
+from gateway.inspection.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, SET, BerError, Element, Reader
 from gateway.inspection.ciphertext import holds_prose, looks_random
+from gateway.inspection.cms_algorithms import CIPHERS, ZLIB, Cipher, algorithm, oid, vector
+from gateway.inspection.cms_password import Content, locks
+from gateway.inspection.cms_recipients import Recipients
+from gateway.inspection.findings import CONTACT
 from gateway.inspection.limits import Context
 from gateway.model import Encrypted, PartFacts, Strength
 
@@ -21,317 +28,399 @@ KIND = "smime"
 _KEY_MATERIAL_MOST = 64 * 1024
 _CERTIFICATE_PROSE = 1500  # octets of running words: names of authorities, their terms
 _CLEAR_ATTRIBUTES_MOST = 512
-_RSA_2048 = 256  # octets
-_MAC_MOST = 64
+_ATTRIBUTES_DEPTH = 6
+_WORDS_LEAST = 5  # different characters of a string among attributes that may say something
+_MAC_LEAST, _MAC_MOST = 4, 16
 _ORIGINATOR_MOST = 16 * 1024
-_IDENTIFIER_MOST = 1024  # of the name and serial number of a recipient's certificate
-_ALGORITHM_MOST = 256  # of an AlgorithmIdentifier, parameters included
-_SMALL = 32  # of a version or an OID
-_RECIPIENT_MOST = 4096  # of a recipient of other kinds
-_CONTEXT_0, _CONTEXT_1, _CONTEXT_2, _CONTEXT_3 = 0xA0, 0xA1, 0xA2, 0xA3
+_NAME_MOST = 8 * 1024  # octets of recipients' names that are searched for identifiers
+_SMALL = 32  # of an OID
+_PIECE = 256 * 1024  # of compressed data, expanded at a time
+_RATIO_FROM = 1024 * 1024
+_TAG_0, _TAG_1, _TAG_2 = 0xA0, 0xA1, 0xA2
 _PRIMITIVE_0 = 0x80
+_STRINGS = frozenset({0x0C, 0x12, 0x13, 0x14, 0x15, 0x16, 0x19, 0x1A, 0x1B, 0x1C, 0x1E})  # X.680 section 41
+_PRINTED = re.compile(rb"[ -~\r\n\t]{12,}")
 
-
-def _oid(dotted: str) -> bytes:
-    """The contents octets of an OBJECT IDENTIFIER (X.690 section 8.19)."""
-    first, second, *rest = (int(arc) for arc in dotted.split("."))
-    encoded = bytearray([first * 40 + second])
-    for arc in rest:
-        septets = [arc & 0x7F]
-        while arc := arc >> 7:
-            septets.append(arc & 0x7F | 0x80)
-        encoded += bytes(reversed(septets))
-    return bytes(encoded)
-
-
-_DATA = _oid("1.2.840.113549.1.7.1")
-_SIGNED = _oid("1.2.840.113549.1.7.2")
-_ENVELOPED = _oid("1.2.840.113549.1.7.3")
-_ENCRYPTED_DATA = _oid("1.2.840.113549.1.7.6")
-_AUTH_ENVELOPED = _oid("1.2.840.113549.1.9.16.1.23")
-_COMPRESSED = _oid("1.2.840.113549.1.9.16.1.9")
-_TYPES = frozenset({_DATA, _SIGNED, _ENVELOPED, _ENCRYPTED_DATA, _AUTH_ENVELOPED, _COMPRESSED})
-
-_AES = "2.16.840.1.101.3.4.1"
-_CIPHERS: dict[bytes, tuple[str, Strength]] = {
-    **{
-        _oid(f"{_AES}.{base + offset}"): (f"AES-{bits}-{mode}", Strength.STRONG)
-        for bits, base in ((128, 0), (192, 20), (256, 40))
-        for mode, offset in (("CBC", 2), ("GCM", 6), ("CCM", 7))
-    },
-    _oid("1.3.14.3.2.7"): ("DES-CBC", Strength.WEAK),
-    _oid("1.2.840.113549.3.2"): ("RC2-CBC", Strength.WEAK),
-    _oid("1.2.840.113549.3.4"): ("RC4", Strength.WEAK),
-    _oid("1.2.840.113549.3.7"): ("3DES-CBC", Strength.WEAK),
+_PKCS7 = "1.2.840.113549.1.7"
+_SMIME = "1.2.840.113549.1.9.16.1"
+_DATA = oid(f"{_PKCS7}.1")
+_SIGNED = oid(f"{_PKCS7}.2")
+_ENVELOPED = oid(f"{_PKCS7}.3")
+_SIGNED_AND_ENVELOPED = oid(f"{_PKCS7}.4")
+_DIGESTED = oid(f"{_PKCS7}.5")
+_ENCRYPTED_DATA = oid(f"{_PKCS7}.6")
+_AUTHENTICATED = oid(f"{_SMIME}.2")
+_AUTH_ENVELOPED = oid(f"{_SMIME}.23")
+_COMPRESSED = oid(f"{_SMIME}.9")
+_COLLECTION = oid(f"{_SMIME}.19")
+_WITH_ATTRIBUTES = oid(f"{_SMIME}.20")
+_LOOKED_INTO = frozenset({_SIGNED, _ENVELOPED, _AUTH_ENVELOPED, _COMPRESSED})
+_CLEAR: dict[bytes, tuple[str, str]] = {
+    _DATA: ("CMS data", "clear-text"),
+    _SIGNED_AND_ENVELOPED: ("PKCS #7 signed and enveloped", "unknown-encryption"),
+    _DIGESTED: ("CMS with a digest", "signed-only"),
+    _ENCRYPTED_DATA: ("CMS encryptedData", "no-recipient"),
+    _AUTHENTICATED: ("CMS with an authentication code", "signed-only"),
+    _COLLECTION: ("CMS content collection", "clear-text"),
+    _WITH_ATTRIBUTES: ("CMS content with attributes", "clear-text"),
 }
-_RSA = _oid("1.2.840.113549.1.1.1")
-_RSA_OAEP = _oid("1.2.840.113549.1.1.7")
-_ECDH = frozenset(
-    _oid(dotted)
-    for dotted in (
-        "1.3.133.16.840.63.0.2",  # SHA-1 KDF, standard and cofactor
-        "1.3.133.16.840.63.0.3",
-        *(f"1.3.132.1.{arc}.{digest}" for arc in (11, 14) for digest in range(4)),  # SHA-2 KDF
-        *(f"1.2.840.113549.1.9.16.3.{arc}" for arc in (19, 20, 21)),  # HKDF, for X25519 and X448 (RFC 8418)
-    )
+_TYPES = _LOOKED_INTO | frozenset(_CLEAR)
+
+_PEM = re.compile(
+    rb"\s*-----BEGIN (PKCS7|PKCS #7 SIGNED DATA|CMS)-----[ \t]*\r?\n([A-Za-z0-9+/=\s]*)-----END \1-----\s*"
 )
-_AES_WRAPS = frozenset(_oid(f"{_AES}.{arc}") for arc in (5, 8, 25, 28, 45, 48))
-_WEAK_WRAPS = frozenset(_oid(f"1.2.840.113549.1.9.16.3.{arc}") for arc in (6, 7))
-_PWRI_KEK = _oid("1.2.840.113549.1.9.16.3.9")
-
-_PEM = re.compile(rb"\s*-----BEGIN (PKCS7|CMS)-----\r?\n([A-Za-z0-9+/=\s]*)-----END \1-----\s*")
-
-
-@dataclass(slots=True)
-class _Recipients:
-    """The weakest of the recipients, and what was found on the way."""
-
-    count: int = 0
-    strength: Strength = Strength.STRONG
-    findings: list[str] = field(default_factory=list)
-
-    def lower(self, strength: Strength, finding: str = "") -> None:
-        self.strength = min(self.strength, strength)
-        if finding and finding not in self.findings:
-            self.findings.append(finding)
+_PEM_BEGIN = tuple(b"-----BEGIN " + label for label in (b"PKCS7-----", b"PKCS #7 SIGNED DATA-----", b"CMS-----"))
+_BASE64 = re.compile(rb"MI[A-Za-z0-9+/=\r\n \t]{62}")
+_BASE64_HEAD = 64
 
 
 def recognise(data: bytes) -> bool:
-    """True if the data begins as a ContentInfo of a known type, or is one in PEM."""
+    """True if the data begins as a ContentInfo of a known type, or is one in PEM or base64."""
     if data[:1] == b"\x30":
-        try:
-            reader = Reader(data, 3)
-            at, end = data.index(b"\x06", 2, 12), len(data)
-            kind = reader.read(at, end)
-        except (BerError, ValueError):
-            return False
-        return reader.contents(kind) in _TYPES
-    return data[:64].lstrip().startswith((b"-----BEGIN PKCS7-----", b"-----BEGIN CMS-----"))
+        return _begins_content_info(data)
+    if data[:2] == b"MI" and _BASE64.match(data):
+        return _begins_content_info(pybase64.b64decode(b"".join(data[:_BASE64_HEAD].split())[:60] or b""))
+    return b"-----BEGIN " in data[:64] and data[:64].lstrip().startswith(_PEM_BEGIN)
+
+
+def _begins_content_info(data: bytes) -> bool:
+    reader = Reader(data, 2)
+    try:
+        _, start = reader.begins()
+        kind = reader.read(start, len(data))
+    except BerError:
+        return False
+    return kind.tag == OID and reader.contents(kind) in _TYPES
 
 
 def judge(data: bytes, context: Context) -> PartFacts:
     """The verdict on a ContentInfo that fills `data`."""
     size = len(data)
     if data[:1] != b"\x30":
-        pem = _PEM.fullmatch(data)
-        if pem is None:
-            return PartFacts(KIND, findings=("unreadable",), size=size)
-        data = pybase64.b64decode(b"".join(pem[2].split()), validate=True)
-    reader = Reader(data, context.limits.ber_elements)
+        data = _from_text(data)
+    reader = Reader(data, context.limits.ber_elements // (1 + context.depth // 4))
     outer = reader.read(0, len(data))
     if outer.tag != SEQUENCE:
         raise BerError("not a ContentInfo")
     parts = list(reader.children(outer))
     if not parts or parts[0].tag != OID:
         raise BerError("no content type")
-    facts = _judge_type(reader, reader.contents(parts[0]), parts[1:], context)
-    if data[outer.next :].strip():
+    facts = _content_info(reader, reader.contents(parts[0]), parts[1:], context)
+    if data[outer.next :].strip(b"\0 \t\r\n"):
         facts = _spoil(facts, "trailing-bytes")
     return replace(facts, size=size)
 
 
-def _spoil(facts: PartFacts, finding: str) -> PartFacts:
+def _from_text(data: bytes) -> bytes:
+    """PEM (RFC 7468) or bare base64, with nothing around it."""
+    pem = _PEM.fullmatch(data)
+    if pem is None and not data.startswith(b"MI"):
+        raise BerError("text around the armour, or an odd one")
+    return pybase64.b64decode(b"".join((pem[2] if pem else data).split()), validate=True)
+
+
+def _spoil(facts: PartFacts, *findings: str) -> PartFacts:
     encrypted = Encrypted.NO if facts.encrypted is Encrypted.NO else Encrypted.PARTIAL
-    return replace(facts, strength=Strength.NONE, encrypted=encrypted, findings=(*facts.findings, finding))
+    return replace(facts, strength=Strength.NONE, encrypted=encrypted, findings=(*facts.findings, *findings))
 
 
-def _judge_type(reader: Reader, kind: bytes, rest: list[Element], context: Context) -> PartFacts:
+def _content_info(reader: Reader, kind: bytes, rest: list[Element], context: Context) -> PartFacts:
+    if kind not in _LOOKED_INTO:
+        scheme, finding = _CLEAR[kind]
+        return PartFacts(KIND, scheme=scheme, findings=(finding,))
+    if len(rest) != 1 or rest[0].tag != _TAG_0:
+        raise BerError("content is missing")
+    return _typed(reader, kind, reader.only(rest[0]), context)
+
+
+def _typed(reader: Reader, kind: bytes, body: Element, context: Context) -> PartFacts:
+    """The verdict on the content of a type that is looked into."""
+    if body.tag != SEQUENCE:
+        raise BerError("content of an odd kind")
+    if kind == _SIGNED:
+        return _signed(reader, body, context)
     if kind == _COMPRESSED:
-        return PartFacts(KIND, scheme="S/MIME compressed", findings=("compressed-only",))
-    if kind in (_ENVELOPED, _AUTH_ENVELOPED, _SIGNED):
-        if len(rest) != 1 or rest[0].tag != _CONTEXT_0:
-            raise BerError("content is missing")
-        body = reader.read(rest[0].start, rest[0].end)
-        if body.next != rest[0].end:
-            raise BerError("more than one content")
-        if kind == _SIGNED:
-            return _signed(reader, body, context)
-        return _enveloped(reader, body, authenticated=kind == _AUTH_ENVELOPED)
-    if kind == _ENCRYPTED_DATA:
-        return PartFacts(KIND, scheme="CMS encryptedData", findings=("no-recipient",))
-    return PartFacts(KIND, scheme="CMS data", findings=("clear-text",))
+        return _compressed(reader, body, context)
+    return _enveloped(reader, body, context, authenticated=kind == _AUTH_ENVELOPED)
+
+
+# ---------------------------------------------------------------- wrappers
 
 
 def _signed(reader: Reader, body: Element, context: Context) -> PartFacts:
     """SignedData (RFC 5652 section 5.1): what it wraps is what counts."""
     fields = list(reader.children(body))
-    if len(fields) < 4 or fields[2].tag != SEQUENCE:
+    tags = [field.tag for field in fields]
+    if tags[:3] != [INTEGER, SET, SEQUENCE] or tags[-1] != SET or set(tags[3:-1]) - {_TAG_0, _TAG_1}:
         raise BerError("not signed data")
-    inner = list(reader.children(fields[2]))
-    if not inner or inner[0].tag != OID or len(inner) > 2:
-        raise BerError("no encapsulated content")
-    if len(inner) == 1:
-        small = body.end - body.start <= _KEY_MATERIAL_MOST
-        small = small and not holds_prose(reader.contents(body), _CERTIFICATE_PROSE)
-        return PartFacts(KIND, scheme="S/MIME signature", findings=("key-material",) if small else ("signed-only",))
-    wrapped = reader.octets(reader.read(inner[1].start, inner[1].end))
-    kind = reader.contents(inner[0])
-    if kind in (_ENVELOPED, _AUTH_ENVELOPED):
-        nested = Reader(wrapped, context.limits.ber_elements)
-        envelope = nested.read(0, len(wrapped))
-        if envelope.next != len(wrapped):
-            raise BerError("bytes after the envelope")
-        return _enveloped(nested, envelope, authenticated=kind == _AUTH_ENVELOPED)
-    part = context.judge(wrapped, context.deeper())
+    kind, content = _encapsulated(reader, fields[2])
+    beside = [field for field in fields if field is not fields[2]]
+    public = _is_public(reader, beside)
+    if content is None or not content.size:
+        return PartFacts(KIND, scheme="S/MIME signature", findings=("key-material",) if public else ("signed-only",))
+    part = _wrapped(reader, kind, content, context)
     if part.strength is Strength.NONE:
         return PartFacts(
             KIND, scheme="S/MIME signed", encrypted=part.encrypted, findings=("signed-only",), parts=(part,)
         )
-    return PartFacts(KIND, part.strength, part.scheme, part.encrypted, (), (part,), part.identifiers)
+    facts = PartFacts(
+        KIND,
+        part.strength,
+        _also(part.scheme, "signed"),
+        part.encrypted,
+        (),
+        (part,),
+        part.identifiers,
+        recipients=_all_recipients(part),
+    )
+    return facts if public else _spoil(facts, "clear-metadata")
 
 
-def _enveloped(reader: Reader, body: Element, *, authenticated: bool) -> PartFacts:
+def _is_public(reader: Reader, fields: list[Element]) -> bool:
+    """Nothing but certificates, revocation lists and signatures, few words in all of them, and not large."""
+    if sum(field.size for field in fields) > _KEY_MATERIAL_MOST:
+        return False
+    if holds_prose(b"\0".join(reader.contents(field) for field in fields), _CERTIFICATE_PROSE):
+        return False
+    for group in fields:
+        if group.tag in (_TAG_0, _TAG_1):
+            items = [item for item in reader.children(group) if item.tag == SEQUENCE]
+            if not certificates.public_only(reader, items):
+                return False
+    return True
+
+
+def _encapsulated(reader: Reader, element: Element) -> tuple[bytes, Element | None]:
+    """EncapsulatedContentInfo: the type, and the content where it is there."""
+    inner = list(reader.children(element))
+    if not inner or inner[0].tag != OID or len(inner) > 2 or inner[0].size > _SMALL:
+        raise BerError("no encapsulated content")
+    if len(inner) == 1:
+        return reader.contents(inner[0]), None
+    if inner[1].tag != _TAG_0:
+        raise BerError("odd encapsulated content")
+    return reader.contents(inner[0]), reader.only(inner[1])
+
+
+def _wrapped(reader: Reader, kind: bytes, content: Element, context: Context) -> PartFacts:
+    """What is inside a wrapper: of a CMS type, or anything."""
+    deeper = context.deeper()
+    if content.tag & 0xDF != OCTET_STRING:  # PKCS #7 has the content itself there
+        if kind not in _LOOKED_INTO:
+            return PartFacts("unknown", findings=("clear-text",), size=content.size)
+        if deeper.depth > context.limits.depth or not context.budget.take_part():
+            return PartFacts("unknown", findings=("too-deep",), size=content.size)
+        return replace(_typed(reader, kind, content, deeper), size=content.size)
+    return _unwrapped(kind, reader.octets(content), deeper)
+
+
+def _unwrapped(kind: bytes, octets: bytes, context: Context) -> PartFacts:
+    """The content octets of a wrapper. Those of a CMS type hold the type's own structure, without a ContentInfo."""
+    if kind not in _LOOKED_INTO or _begins_content_info(octets):
+        return context.judge(octets, context)
+    if context.depth > context.limits.depth or not context.budget.take_part():
+        return PartFacts("unknown", findings=("too-deep",), size=len(octets))
+    reader = Reader(octets, context.limits.ber_elements // (1 + context.depth // 4))
+    body = reader.read(0, len(octets))
+    if body.next != len(octets):
+        raise BerError("bytes after the content")
+    return replace(_typed(reader, kind, body, context), size=len(octets))
+
+
+def _also(scheme: str, word: str) -> str:
+    """The scheme of what is inside, with what was done to it outside; said once however often it was done."""
+    return scheme if f", {word}" in scheme else f"{scheme}, {word}"
+
+
+def _all_recipients(part: PartFacts) -> tuple[str, ...]:
+    names = dict.fromkeys(part.recipients)
+    for inner in part.parts:
+        names.update(dict.fromkeys(_all_recipients(inner)))
+    return tuple(names)
+
+
+def _compressed(reader: Reader, body: Element, context: Context) -> PartFacts:
+    """CompressedData (RFC 3274): expanded within what may be spent, and looked into."""
+    fields = list(reader.children(body))
+    if [field.tag for field in fields] != [INTEGER, SEQUENCE, SEQUENCE]:
+        raise BerError("not compressed data")
+    scheme = "S/MIME compressed"
+    if algorithm(reader, fields[1]).identifier != ZLIB:
+        return PartFacts(KIND, scheme=scheme, findings=("compressed-only", "unknown-algorithm"))
+    kind, content = _encapsulated(reader, fields[2])
+    if content is None:
+        return PartFacts(KIND, scheme=scheme, findings=("compressed-only", "detached-content"))
+    expanded, rest = _expand(reader.octets(content), context)
+    if expanded is None:
+        return PartFacts(KIND, scheme=scheme, findings=("compressed-only", "expansion-limit"))
+    part = _unwrapped(kind, expanded, context.deeper())
+    if part.strength is Strength.NONE:
+        return PartFacts(KIND, scheme=scheme, encrypted=part.encrypted, findings=("compressed-only",), parts=(part,))
+    facts = PartFacts(
+        KIND,
+        part.strength,
+        _also(part.scheme, "compressed"),
+        part.encrypted,
+        (),
+        (part,),
+        part.identifiers,
+        recipients=_all_recipients(part),
+    )
+    return _spoil(facts, "trailing-bytes") if rest else facts
+
+
+def _expand(data: bytes, context: Context) -> tuple[bytes | None, bytes]:
+    """The data expanded, or None where that is more than may be spent; and what follows the compressed stream."""
+    machine = zlib.decompressobj()
+    pieces: list[bytes] = []
+    total = 0
+    most = max(_RATIO_FROM, len(data) * context.limits.ratio)
+    while not machine.eof:
+        if not context.budget.take_expanded(_PIECE):
+            return None, b""
+        piece = machine.decompress(machine.unconsumed_tail or (b"" if pieces else data), _PIECE)
+        total += len(piece)
+        if total > most:
+            return None, b""
+        if not piece and not machine.eof:
+            raise BerError("compressed data ends early")
+        pieces.append(piece)
+    return b"".join(pieces), machine.unused_data
+
+
+# ---------------------------------------------------------------- envelopes
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """EncryptedContentInfo; `finding` is why it counts as clear, "" where it does not."""
+
+    cipher: Cipher | None = None
+    finding: str = ""
+    data: bytes = b""
+    vector: bytes = b""
+
+    @property
+    def strength(self) -> Strength:
+        return self.cipher.strength if self.cipher and not self.finding else Strength.NONE
+
+
+def _enveloped(reader: Reader, body: Element, context: Context, *, authenticated: bool) -> PartFacts:
     """EnvelopedData (RFC 5652 section 6.1) and AuthEnvelopedData (RFC 5083 section 2.1)."""
     fields = list(reader.children(body))
-    at = 0
-    if not fields or fields[0].tag != INTEGER or fields[0].end - fields[0].start > _SMALL:
+    if not fields or not 0 <= reader.number(fields[0]) <= 9:
         raise BerError("no version")
-    at += 1
-    if at < len(fields) and fields[at].tag == _CONTEXT_0:
+    at = 1
+    if at < len(fields) and fields[at].tag == _TAG_0:
         _originator(reader, fields[at])
         at += 1
     if at + 1 >= len(fields) or fields[at].tag != SET or fields[at + 1].tag != SEQUENCE:
         raise BerError("no recipients or content")
-    recipients = _recipients(reader, fields[at])
-    content = list(reader.children(fields[at + 1]))
-    name, strength, finding = _content(reader, content)
-    findings = [*recipients.findings]
-    strength = min(strength, recipients.strength)
-    if finding:
-        findings.append(finding)
-    if name.endswith("-CBC") and not authenticated:
+    recipients = cms_recipients.read(reader, fields[at])
+    sealed = _content(reader, fields[at + 1], authenticated=authenticated)
+    rest = fields[at + 2 :]
+    readable = _after_content(reader, rest, authenticated=authenticated)
+    findings = [*recipients.findings, *([sealed.finding] if sealed.finding else [])]
+    if sealed.cipher and not (authenticated and sealed.cipher.authenticates):
         findings.append("unauthenticated-cipher")
-    attributes = _after_content(fields[at + 2 :], authenticated=authenticated)
-    partial = False
-    if attributes:
+    if any(field.tag in (_TAG_1, _TAG_2) for field in rest):
         findings.append("clear-attributes")
-        partial = attributes > _CLEAR_ATTRIBUTES_MOST
-    plural = "" if recipients.count == 1 else "s"
-    scheme = f"S/MIME {name} to {recipients.count} recipient{plural}" if name else "S/MIME"
-    if strength is Strength.NONE or partial:
-        kind = Encrypted.PARTIAL if partial and strength is not Strength.NONE else Encrypted.NO
-        return PartFacts(KIND, Strength.NONE, scheme, kind, tuple(findings))
-    return PartFacts(KIND, strength, scheme, Encrypted.YES, tuple(findings))
+    strength = min(sealed.strength, recipients.strength)
+    name = f" {sealed.cipher.name} to {recipients.words}" if sealed.cipher else ""
+    counts, named = _named(recipients, context)
+    facts = PartFacts(
+        KIND,
+        strength,
+        f"S/MIME{name}",
+        Encrypted.YES if strength else Encrypted.NO,
+        (*findings, *named),
+        identifiers=counts,
+        recipients=tuple(recipients.names),
+    )
+    if sealed.cipher and strength:
+        context.budget.locks.extend(locks(recipients.passwords, _trial(reader, sealed.cipher, sealed, rest)))
+    return _spoil(facts) if readable else facts
+
+
+def _named(recipients: Recipients, context: Context) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
+    """Identifiers in the names of the recipients' authorities; addresses stand there as a matter of course."""
+    words = "\n".join(dict.fromkeys(name.partition(";serial=")[0] for name in recipients.names))[:_NAME_MOST]
+    counts = identifiers.count_in_name(words.replace("smime:issuer=", ""), context.clues.watch_words)
+    counts = tuple(count for count in counts if count[0] not in CONTACT)
+    return counts, ("identifier-in-name",) if counts else ()
+
+
+def _trial(reader: Reader, cipher: Cipher, sealed: _Sealed, rest: list[Element]) -> Content:
+    """What a password must open. The tag covers the authenticated attributes as a SET (RFC 5083 section 2.2)."""
+    associated = tag = b""
+    for element in rest:
+        if element.tag == _TAG_1:
+            associated = b"\x31" + reader.whole(element)[1:]
+        elif element.tag == OCTET_STRING:
+            tag = reader.contents(element)
+    return Content(cipher, sealed.vector, sealed.data, associated, tag)
 
 
 def _originator(reader: Reader, info: Element) -> None:
     """OriginatorInfo: certificates and revocation lists, which are public, and nothing else."""
-    if info.end - info.start > _ORIGINATOR_MOST:
+    if info.size > _ORIGINATOR_MOST:
         raise BerError("long originator info")
     for group in reader.children(info):
-        for item in reader.children(group) if group.tag in (_CONTEXT_0, _CONTEXT_1) else (group,):
-            inner = [child.tag for child in reader.children(item)] if item.tag == SEQUENCE else []
-            if inner != [SEQUENCE, SEQUENCE, BIT_STRING]:
-                raise BerError("originator info that is no certificate")
+        items = list(reader.children(group)) if group.tag in (_TAG_0, _TAG_1) else [group]
+        if not certificates.public_only(reader, items):
+            raise BerError("originator info that is no certificate")
 
 
-def _after_content(rest: list[Element], *, authenticated: bool) -> int:
-    """The octets of the attributes behind the content; raises BerError where anything else stands there."""
+def _after_content(reader: Reader, rest: list[Element], *, authenticated: bool) -> bool:
+    """True if the attributes behind the content can be read as words; BerError where anything else stands there."""
     tags = [element.tag for element in rest]
-    attributes = [element for element in rest if element.tag in (_CONTEXT_1, _CONTEXT_2)]
     if authenticated:
-        orders = ([OCTET_STRING], [_CONTEXT_1, OCTET_STRING], [OCTET_STRING, _CONTEXT_2])
-        proper = tags in (*orders, [_CONTEXT_1, OCTET_STRING, _CONTEXT_2])
-        proper = proper and all(f.end - f.start <= _MAC_MOST for f in rest if f.tag == OCTET_STRING)
+        orders = ([OCTET_STRING], [_TAG_1, OCTET_STRING], [OCTET_STRING, _TAG_2], [_TAG_1, OCTET_STRING, _TAG_2])
+        codes = [element.size for element in rest if element.tag == OCTET_STRING]
+        proper = tags in orders and _MAC_LEAST <= codes[0] <= _MAC_MOST
     else:
-        proper = tags in ([], [_CONTEXT_1])
+        proper = tags in ([], [_TAG_1])
     if not proper:
         raise BerError("odd elements after the content")
-    return sum(element.end - element.start for element in attributes)
+    attributes = [element for element in rest if element.tag in (_TAG_1, _TAG_2)]
+    if sum(element.size for element in attributes) > _CLEAR_ATTRIBUTES_MOST:
+        return True
+    return any(_says_something(reader, element, _ATTRIBUTES_DEPTH) for element in attributes)
 
 
-def _content(reader: Reader, content: list[Element]) -> tuple[str, Strength, str]:
-    """EncryptedContentInfo: cipher name, strength, finding."""
-    if len(content) < 2 or content[0].tag != OID or content[1].tag != SEQUENCE:
+def _says_something(reader: Reader, element: Element, depth: int) -> bool:
+    """True if a string of words stands in a structure, or what might be one."""
+    if not element.constructed:
+        value = reader.contents(element)
+        if len(set(value)) < _WORDS_LEAST:
+            return False
+        return element.tag in _STRINGS or bool(_PRINTED.search(value))
+    if not depth or element.tag & 0x1F in _STRINGS:
+        return True
+    return any(_says_something(reader, child, depth - 1) for child in reader.children(element))
+
+
+def _content(reader: Reader, info: Element, *, authenticated: bool) -> _Sealed:
+    """EncryptedContentInfo (RFC 5652 section 6.1)."""
+    fields = list(reader.children(info))
+    if len(fields) < 2 or fields[0].tag != OID or fields[1].tag != SEQUENCE or fields[0].size > _SMALL:
         raise BerError("no content encryption algorithm")
-    if content[0].end - content[0].start > _SMALL:
-        raise BerError("odd content type")
-    cipher = _algorithm(reader, content[1])
-    if cipher not in _CIPHERS:
-        return "", Strength.NONE, "unknown-algorithm"
-    name, strength = _CIPHERS[cipher]
-    if len(content) != 3 or content[2].tag not in (_PRIMITIVE_0, _CONTEXT_0):
-        return name, Strength.NONE, "detached-content"
-    data = reader.octets(content[2])
+    given = algorithm(reader, fields[1])
+    cipher = CIPHERS.get(given.identifier)
+    if cipher is None:
+        return _Sealed(finding="unknown-algorithm")
+    if len(fields) == 2:
+        return _Sealed(cipher, "detached-content")
+    if len(fields) != 3 or fields[2].tag not in (_PRIMITIVE_0, _TAG_0):
+        raise BerError("odd encrypted content")
+    if authenticated and not cipher.authenticates:
+        return _Sealed(cipher, "unknown-encryption")
+    data = reader.octets(fields[2])
     if not data:
-        return name, Strength.NONE, "detached-content"
+        return _Sealed(cipher, "detached-content")
+    if len(data) % cipher.block:
+        raise BerError("content that is no multiple of the cipher's block")
     if not looks_random(data):
-        return name, Strength.NONE, "looks-readable"
-    return name, strength, ""
-
-
-def _algorithm(reader: Reader, sequence: Element) -> bytes:
-    first = reader.read(sequence.start, sequence.end)
-    if first.tag != OID or sequence.end - sequence.start > _ALGORITHM_MOST:
-        raise BerError("not an AlgorithmIdentifier")
-    return reader.contents(first)
-
-
-def _recipients(reader: Reader, infos: Element) -> _Recipients:
-    found = _Recipients()
-    for info in reader.children(infos):
-        found.count += 1
-        if info.tag != SEQUENCE and info.end - info.start > _RECIPIENT_MOST:
-            raise BerError("long recipient")
-        fields = list(reader.children(info))
-        if info.tag == SEQUENCE:
-            _key_transport(reader, fields, found)
-        elif info.tag == _CONTEXT_1:
-            _key_agreement(reader, fields, found)
-        elif info.tag in (_CONTEXT_2, _CONTEXT_3):
-            _shared_secret(reader, fields, found)
-        else:
-            found.lower(Strength.NONE, "unknown-recipient-kind")
-    if not found.count:
-        found.lower(Strength.NONE, "no-recipient")
-    return found
-
-
-def _key_transport(reader: Reader, fields: list[Element], found: _Recipients) -> None:
-    if len(fields) != 4 or fields[2].tag != SEQUENCE or fields[3].tag != OCTET_STRING:
-        raise BerError("odd key transport recipient")
-    if sum(f.end - f.start for f in fields[:2]) > _IDENTIFIER_MOST:
-        raise BerError("long recipient identifier")
-    algorithm = _algorithm(reader, fields[2])
-    if algorithm not in (_RSA, _RSA_OAEP):
-        found.lower(Strength.NONE, "unknown-algorithm")
-        return
-    if algorithm == _RSA:
-        found.lower(Strength.STRONG, "legacy-key-transport")
-    if fields[3].end - fields[3].start < _RSA_2048:
-        found.lower(Strength.WEAK, "weak-key")
-    if not looks_random(reader.contents(fields[3])):
-        found.lower(Strength.NONE, "looks-readable")
-
-
-def _key_agreement(reader: Reader, fields: list[Element], found: _Recipients) -> None:
-    sequences = [f for f in fields if f.tag == SEQUENCE]
-    if len(sequences) != 2:
-        raise BerError("odd key agreement recipient")
-    algorithm = list(reader.children(sequences[0]))
-    if len(algorithm) != 2 or algorithm[0].tag != OID or algorithm[1].tag != SEQUENCE:
-        found.lower(Strength.NONE, "unknown-algorithm")
-        return
-    wrap = _algorithm(reader, algorithm[1])
-    if reader.contents(algorithm[0]) not in _ECDH or wrap not in _AES_WRAPS | _WEAK_WRAPS:
-        found.lower(Strength.NONE, "unknown-algorithm")
-    elif wrap in _WEAK_WRAPS:
-        found.lower(Strength.WEAK)
-
-
-def _shared_secret(reader: Reader, fields: list[Element], found: _Recipients) -> None:
-    """A key known beforehand, or a password: acceptable where the content key is wrapped with AES."""
-    sequences = [f for f in fields if f.tag == SEQUENCE]
-    if not sequences:
-        raise BerError("odd recipient")
-    algorithm = list(reader.children(sequences[-1]))
-    wrap = reader.contents(algorithm[0]) if algorithm and algorithm[0].tag == OID else b""
-    if wrap == _PWRI_KEK and len(algorithm) == 2 and algorithm[1].tag == SEQUENCE:
-        cipher, strength = _CIPHERS.get(_algorithm(reader, algorithm[1]), ("", Strength.NONE))
-        found.lower(min(strength, Strength.ACCEPTABLE), "" if cipher else "unknown-algorithm")
-    elif wrap in _AES_WRAPS:
-        found.lower(Strength.ACCEPTABLE)
-    elif wrap in _WEAK_WRAPS:
-        found.lower(Strength.WEAK)
-    else:
-        found.lower(Strength.NONE, "unknown-algorithm")
+        return _Sealed(cipher, "looks-readable")
+    nonce = vector(reader, cipher, given.parameters) if cipher.mode != "other" else b""
+    return _Sealed(cipher, "", data, nonce)

@@ -30,6 +30,9 @@ FINDINGS: dict[str, str] = {
     "too-deep": "Parts are nested deeper than is looked at.",
     "too-many-parts": "There are more parts than are looked at.",
     "preamble-text": "Readable text stands before the first or after the last part of a multipart.",
+    "mbox-line": "The message begins with the line that a mail store puts before it.",
+    "from-missing": "The header names no author.",
+    "header-text": "A header field that people do not usually write holds a sentence; it counts as visible text.",
     "partial-message": "The part is a fragment of, or a pointer to, content that is elsewhere.",
     "duplicate-header": "A header field that may stand once is present more than once.",
     # text
@@ -53,6 +56,7 @@ FINDINGS: dict[str, str] = {
     "trailing-bytes": "Bytes follow the end of the encrypted content.",
     "leading-bytes": "Bytes stand before the beginning of the content.",
     "key-material": "A public key, certificate or signature: it carries nothing to protect.",
+    "random-bytes": "The part looks random, but nothing shows that it is encrypted.",
     "nothing-to-protect": "The part is empty, or holds only fixed words of a mail format.",
     "unknown-algorithm": "The content uses an algorithm that is not known, so it counts as clear.",
     "weak-key": "A recipient's key is shorter than 2048 bits.",
@@ -68,6 +72,8 @@ FINDINGS: dict[str, str] = {
     "no-integrity-protection": "The encrypted data can be altered unnoticed (packet type 9).",
     "non-standard-packet": "The encrypted data is a packet of GnuPG's own, outside RFC 9580.",
     "simple-s2k": "The passphrase is turned into a key without iteration.",
+    "few-iterations": "The passphrase is turned into a key with hardly any iteration.",
+    "short-block-cipher": "The cipher works on blocks of 64 bits, which is too short today.",
     "armour-text": "The header of the armour holds readable text beyond version and comment.",
     # S/MIME
     "compressed-only": "The content is compressed, not encrypted.",
@@ -77,6 +83,11 @@ FINDINGS: dict[str, str] = {
     "unauthenticated-cipher": "The cipher protects against reading, not against alteration (CBC).",
     "legacy-key-transport": "The content key is sent with RSA PKCS #1 v1.5.",
     "clear-attributes": "Attributes are readable beside the encrypted content.",
+    "small-curve": "A recipient's elliptic curve is smaller than 224 bits.",
+    "few-rounds": "A password is turned into a key with few rounds (below 1,000).",
+    "recipients-not-all-listed": "More recipients are named than are listed.",
+    "secret-key": "A private key, which is no way to send a file.",
+    "key-store": "A store of private keys and certificates (PKCS #12), which is no way to send files.",
     # PDF
     "opens-without-password": "The document opens with an empty password.",
     "identity-filter": "Strings or streams of the document are left unencrypted.",
@@ -85,24 +96,33 @@ FINDINGS: dict[str, str] = {
     "trailers-disagree": "Some of the document's trailers say that it is encrypted and others do not.",
     "encrypted-payload": "A plain document that wraps an encrypted one; the wrapper is what is judged.",
     "unknown-encryption": "The encryption is of a kind that is not known.",
+    "bytes-between-objects": "Bytes that belong to nothing stand between the document's objects.",
     # ZIP
     "zip-crypto": "The archive uses the original ZIP encryption, which is broken.",
     "clear-member": "The archive holds a member that anybody can read.",
     "headers-disagree": "The archive's central directory and local headers disagree.",
     "archive-gap": "Bytes stand between the archive's members.",
     "duplicate-names": "Two members of the archive have the same name.",
-    "archive-comment": "The archive holds a long comment or extra data in clear.",
-    "archive-directory-odd": "The archive's directory is damaged, ambiguous, encrypted or of the 64-bit kind.",
+    "archive-comment": "The archive holds a comment or extra data in clear.",
+    "archive-directory-odd": "The archive's directory is damaged, ambiguous or encrypted.",
     "expansion-limit": "The archive expands to more than is looked at.",
     "member-size-disagrees": "A member of the archive is not as long as the archive says.",
     # Office
     "unexpected-stream": "An encrypted Office document holds a stream that does not belong there.",
     "rights-managed": "The document is protected by rights management, which cannot be verified.",
+    "write-protected": "The document is protected against changes only; anybody can read it.",
+    "clear-stream": "A stream of the encrypted document is readable: an embedded object, macros or the like.",
     # 7-Zip, RAR
+    "checksum-tells": "The checksum of a member of one to four bytes stands in clear, from which they can be computed.",
+    "password-untested": "No password could be tried on the part without unpacking it.",
     # gzip, bzip2, xz, tar
     # OpenDocument
+    "manifest-odd": "The manifest of the document says different things of one member.",
+    "document-type": "The manifest declares a document type, with which programs could read it differently.",
     # Outlook items (.msg, TNEF), rights-managed messages
     # age, KeePass
+    "predictable-key": "The message is encrypted in such a way that anybody can work out its key.",
+    "clear-header-data": "The database's header holds data of programs' own in clear.",
     # whole message
     "inspection-failed": "Inspection met something that it could not handle; the content counts as clear.",
 }

@@ -10,7 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.inspection import cfb, cms, message, openpgp, pdf, ziparchive
+from gateway.inspection import (
+    age,
+    certificates,
+    cfb,
+    cms,
+    keepass,
+    message,
+    openpgp,
+    pdf,
+    plain,
+    rar,
+    rightsmanaged,
+    sevenzip,
+    tnef,
+    uuencode,
+    ziparchive,
+)
 from gateway.inspection.limits import Context
 from gateway.model import PartFacts
 
@@ -26,10 +42,18 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     Format(cfb.KIND, cfb.recognise, cfb.judge),
+    Format(tnef.KIND, tnef.recognise, tnef.judge),
+    Format(rightsmanaged.KIND, rightsmanaged.recognise_message, rightsmanaged.judge_message),
     Format(ziparchive.KIND, ziparchive.recognise, ziparchive.judge),
+    Format(sevenzip.KIND, sevenzip.recognise, sevenzip.judge),
+    Format(rar.KIND, rar.recognise, rar.judge),
     Format(cms.KIND, cms.recognise, cms.judge),
+    Format(certificates.KIND, certificates.recognise, certificates.judge),
+    Format(uuencode.KIND, uuencode.recognise, uuencode.judge),
     Format(pdf.KIND, pdf.recognise, pdf.judge),
     Format(message.KIND, message.recognise, message.judge),
+    Format(age.KIND, age.recognise, age.judge),
+    Format(keepass.KIND, keepass.recognise, keepass.judge),
     Format(openpgp.KIND, openpgp.recognise, openpgp.judge),
 )
 
@@ -46,22 +70,4 @@ def judge(data: bytes, context: Context) -> PartFacts:
                 return candidate.judge(data, context)
         except Exception:  # noqa: BLE001 - whatever hostile bytes do to a reader, they count as clear
             return PartFacts(candidate.kind, findings=("unreadable",), size=len(data))
-    return _plain(data)
-
-
-def _plain(data: bytes) -> PartFacts:
-    """Anything else is clear; whether it is text is said for the auditor's sake."""
-    if not data.strip():
-        return PartFacts("unknown", findings=("nothing-to-protect",), size=len(data))
-    head = data[:2048]
-    start = head.lstrip()[:15].lower()
-    if start.startswith((b"<!doctype html", b"<html")):
-        kind = "html"
-    elif b"\0" not in head and not head.translate(None, _TEXT):
-        kind = "text"
-    else:
-        kind = "unknown"
-    return PartFacts(kind, findings=("clear-text",), size=len(data))
-
-
-_TEXT = bytes(range(32, 127)) + b"\t\r\n\f" + bytes(range(128, 256))
+    return plain.judge(data)

@@ -86,6 +86,7 @@ def parse(block: bytes, crlf: bool) -> Fields:
         lines.pop()
     items: list[tuple[bytes, bytes]] = []
     seen: set[bytes] = set()
+    repeated = False
     for line in lines:
         if line[:1] in (b" ", b"\t"):
             if not items or not line.strip():
@@ -99,11 +100,17 @@ def parse(block: bytes, crlf: bool) -> Fields:
             name = name.strip()
         lower = name.lower()
         if lower in _MIME_FIELDS:
-            if lower in seen:
-                faults.append("duplicate-mime-field")
+            repeated = repeated or lower in seen
             seen.add(lower)
         items.append((lower, value.rstrip(b"\r")))
+    if repeated and _differ(items, seen):
+        faults.append("duplicate-mime-field")
     return Fields(tuple(items), tuple(dict.fromkeys(faults)))
+
+
+def _differ(items: list[tuple[bytes, bytes]], names: set[bytes]) -> bool:
+    """True if one of these fields is there with two values: the same one twice is read alike by every program."""
+    return any(len({b" ".join(value.split()) for key, value in items if key == name}) > 1 for name in names)
 
 
 def plain(value: bytes, most: int) -> str:
@@ -174,7 +181,8 @@ def boundary(field: ContentType) -> tuple[bytes, str]:
         return b"", "boundary-missing"
     name, value = named[0]
     hidden = any(_SECOND_BOUNDARY.search(other) for key, other in field.parameters if key != name)
-    odd = hidden or len(named) > 1 or name != "boundary" or _BOUNDARY.fullmatch(value) is None or "\\" in value
+    odd = hidden or len(named) > 1 or name != "boundary" or _BOUNDARY.fullmatch(value) is None
+    odd = odd or "\\" in value or "=?" in value  # an encoded word, to programs that decode it everywhere
     if field.odd and not odd:
         # Unquoted "=" or "/" in a boundary is common and read alike everywhere; something left over is not.
         repeated = len({key for key, _ in field.parameters}) != len(field.parameters)
@@ -248,6 +256,8 @@ def facts(fields: Fields, limits: Limits, tags: tuple[tag.Tag, ...] = ()) -> tup
             hops += 1
     if any(counted.get(name, 0) > 1 for name in (b"from", b"subject", b"date", b"message-id", b"to", b"cc")):
         findings.append("duplicate-header")
+    if b"from" not in counted:
+        findings.append("from-missing")
     automatic = fields.first(b"auto-submitted")
     declared = _declared(fields, limits, tags)
     found = HeaderFacts(

@@ -26,7 +26,6 @@ _EXPANSION = 2  # compatibility forms that make a text longer than this are no t
 
 _DIGITS = re.compile(r"[0-9]+")
 _TEN = re.compile(r"(?<![0-9])[0-9]{3}[ .-]?[0-9]{3}[ .-]?[0-9]{4}(?![0-9])")
-_SPACED = re.compile(r"[0-9](?:[ -][0-9]){9}")
 _UTR = re.compile(r"(?<![0-9A-Za-z])[Kk]?[0-9]{5} ?[0-9]{5}[Kk]?(?![0-9A-Za-z])")
 _NINO = re.compile(
     r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]"
@@ -55,15 +54,56 @@ _WORD_DATE = re.compile(
     rf"|(?<![A-Za-z])(?:{_MONTHS}|nov(?:ember)?|dec(?:ember)?)\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}}(?![0-9])",
     re.IGNORECASE,
 )
-_HEALTH = re.compile(r"\b(?:nhs|chi|h&c|hcn|health (?:and|&) care|patient|hospital) ?(?:no|num|id|\b)", re.IGNORECASE)
-_TAX = re.compile(r"\b(?:utr|unique tax|tax ?payer|tax ref|self[ -]assessment)", re.IGNORECASE)
-_BIRTH = re.compile(r"\b(?:d\.? ?o\.? ?b\b|born\b|birth)", re.IGNORECASE)
-_PROBATION = re.compile(r"\b(?:crn|n?delius|probation|case reference)\b", re.IGNORECASE)
+_HEALTH = re.compile(
+    r"\bnhs ?(?:no|num|id)"
+    r"|(?<![@.\w-])nhs\b(?!\.[a-z]|[ -]?(?:foundation|trust|england|scotland|wales|digital|net|mail|111\b|board|bsa))"
+    r"|\b(?:chi|h&c|h and c|hcn|hscn|health (?:and|&) care|patient|hospital)\b"
+)
+_TAX = re.compile(r"\b(?:utr|unique tax|tax ?payer|tax ref|self[ -]assessment)")
+_BORN = re.compile(r"\bd[./]? ?o[./]? ?b\b|\b(?:date|day|month|year) of birth|\bbirth ?(?:date|day)|\bborn\b|\bdobs\b")
+_COMPACT_DATE = re.compile(
+    r"(?<![0-9])(?:[0-3][0-9][01][0-9](?:19|20)?[0-9]{2}|(?:19|20)[0-9]{2}[01][0-9][0-3][0-9])(?![0-9])"
+)
+_AGED = re.compile(
+    r"aged?(?: is | of | ?[:-] ?| )[0-9]{1,2}(?: ?(?:years?|yrs?|months?|weeks?)(?: old)?)?\b"
+    r"(?! ?(?:[-–+%/:.]|to\b|and\b|or\b|plus\b|upwards|[0-9]|group|range|limit|band))"
+)
+_AGE_GROUP = re.compile(
+    r"(?:\w|(?:^|[^a-z])(?:children|people|those|pupils|anyone|adults|persons|girls|boys|students|any|working|age) )\Z"
+)  # before "aged": many, or no age
+_OLD = re.compile(r"(?<![0-9])[0-9]{1,2}(?:[ -]?(?:years?|yrs?|months?|weeks?)[ -]olds?\b(?! (?:and|to|or) )| ?y/?o\b)")
+_PROBATION = re.compile(r"\b(?:crn|n?delius|probation|case ref)")
+_CASE_NUMBER = re.compile(r"\bcrn(?: (?:no|number|is|of))?[ .:#-]{1,3}([0-9]{6,8})\b")
+_COMPANY = re.compile(r"compan|registered|charity|vat\b")
+_POLICE = re.compile(r"\b(?:pnc|cro|police national|criminal records?|custody|warning|convict|arrest|offender|nominal)")
+_CRO_FILE = re.compile(r"\bcro\b[^0-9]{0,12}\bsf ?[0-9]{2}/[0-9]{1,6}[a-z]?\b")
+_PRISONS = re.compile(r"\b(?:prison|nomis|hmp|hmyoi|yoi\b|offender|inmate|remand)")
+_INSURANCE = re.compile(
+    r"\b(?:national insurance|n\.?i\.? ?n?(?:o|um|umber)?|nino)\b[^a-z0-9]{0,3}"
+    r"(?:(?:no|num|number|is)\b[^a-z0-9]{0,3}){0,2}"
+    r"(?!bg|gb|kn|nk|nt|tn|zz)[a-ceghj-pr-tw-z][a-ceghj-npr-tw-z](?:[ -]?[0-9]{2}){3}(?![ -]?[a-d]\b|[a-z0-9])"
+)
+_URL = re.compile(
+    r"(?:\b[a-z][a-z0-9+.-]{1,15}://|\bwww\.|\bcid:)[^\s<>\"']*"
+    r"|\b(?:message-id|references|in-reply-to): ?<[^\s<>]{1,300}>",
+    re.IGNORECASE,
+)
+_TELLING_URL = re.compile(
+    r"nhs|patient|dob|birth|nino|upn|pnc|[a-z]{2}[0-9]{6}[a-d](?![a-z0-9])|[a-z][0-9]{11}", re.IGNORECASE
+)
+_SEPARATORS = str.maketrans("", "", " -.()_/")
+_QUOTE = re.compile(r"\n[> ]+")
 _GAPS = frozenset(" -")
 _NINO_LAST = frozenset("ABCDabcd")
 _LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&'*+/=?^_`{|}~-")
 _PNC_LETTERS = "ZABCDEFGHJKLMNPQRTUVWXY"
-_DASHES = dict.fromkeys(range(0x2010, 0x2016), "-") | {0x2212: "-", 0x00AD: None, 0x034F: None}
+_DASHES = dict.fromkeys(range(0x2010, 0x2016), "-") | {
+    0x2212: "-",
+    0x00AD: None,
+    0x034F: None,
+    0x2044: "/",
+    0x2215: "/",
+}
 _INVISIBLE = dict.fromkeys((*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF, 0))
 
 
@@ -102,13 +142,19 @@ def count(
     text, complete = normalise(text)
     if not complete:
         found[UNSCANNED] = 1
+    if "\n>" in text:
+        text = _QUOTE.sub("\n", text)
     text = " ".join(text.split())
     if watch_words is not None:
-        found["watch-word"] = sum(1 for _ in watch_words.finditer(text))
+        found["watch-word"] = sum(1 for match in watch_words.finditer(text) if match[0])
+    lower = _lower(text)
+    if "://" in lower or "www." in lower or "cid:" in lower or "id: <" in lower or "references: <" in lower:
+        text = _URL.sub(_without_numbers, text)
+        lower = _lower(text)
     if "@" in text:
         found["email"] = sum(1 for address in set(_addresses(text)) if address not in known_addresses)
-    lower = text.lower()
     words = _Words(
+        lower,
         "crn" in lower or "delius" in lower or "probation" in lower or "case ref" in lower,
         "tax" in lower or "utr" in lower or "assessment" in lower,
     )
@@ -118,7 +164,7 @@ def count(
         start, end = match.span()
         # A short group of digits is part of an identifier only beside a letter or one place after other digits.
         telling = end - start >= 6 or start - last == 1 or text[end : end + 1].isalpha()
-        if digits and start - last <= 3 and not text[last:start].strip(" -.()"):
+        if digits and start - last <= 3 and not text[last:start].strip(" -.()_/"):
             last, digits = end, digits + end - start
         else:
             if digits >= 10:
@@ -128,16 +174,17 @@ def count(
             _around(text, start, end, words, found)
     if digits >= 10:
         _long_numbers(text, first, last, words, found, tens)
-    if "birth" in lower or "born" in lower or "dob" in lower or "d.o" in lower or "d o b" in lower:
-        _births(text, found)
-    _ten_digit_numbers(text, tens, found)
+    if digits:
+        _labelled(text, lower, found)
+    _ten_digit_numbers(lower, tens, found)
     return tuple(sorted((kind, number) for kind, number in found.items() if number))
 
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """Whether the text has words at all without which a type is not looked for."""
+    """The text in lower case, and whether it has words at all without which a type is not looked for."""
 
+    lower: str
     probation: bool
     tax: bool
 
@@ -150,9 +197,10 @@ def _around(text: str, start: int, end: int, words: _Words, found: Counter[str])
         if text[end + 1 : end + 2].isalpha():
             found["postcode"] += _POSTCODE.search(text, max(0, start - 8), end + 4) is not None
             if size == 4 and before.isupper():
-                found["prison-number"] += _PRISON.search(text, start - 1, end + 4) is not None
+                match = _PRISON.search(text, start - 1, end + 4)
+                found["prison-number"] += match is not None and (before == "A" or _near(words.lower, match, _PRISONS))
         elif before == "/":
-            _police_numbers(text, max(0, start - 8), end + 3, found)
+            _police_numbers(text, max(0, start - 8), end + 3, words, found)
     # The digits of a NINO end in a group of six, or in one of two or four with digits before the gap.
     joined = size == 6 or (size in (2, 4) and before in _GAPS and text[max(0, start - 2) : start - 1].isdigit())
     if joined and text[end : end + 2].lstrip(" -")[:1] in _NINO_LAST:
@@ -163,7 +211,7 @@ def _around(text: str, start: int, end: int, words: _Words, found: Counter[str])
             found["upn"] += number[0] == upn.calc_check_digit(number[1:])
     if size == 6 and words.probation and before.isalpha():
         for match in _CRN.finditer(text, start - 1, end + 2):
-            found["crn"] += _near(text, match, _PROBATION)
+            found["crn"] += _near(words.lower, match, _PROBATION)
 
 
 def _long_numbers(
@@ -172,47 +220,87 @@ def _long_numbers(
     """Numbers of ten digits and more in a stretch of groups of digits."""
     whole = text[start:end]
     start, end = max(0, start - 2), end + 2
-    if whole.count(" ") + whole.count("-") == 9 and _SPACED.fullmatch(whole):  # each digit in a box of its own
+    single = len(whole.translate(_SEPARATORS)) == 10
+    if single:  # however its digits are grouped
         tens.append((start, end, whole))
     for match in _PHONE.finditer(text, start, end):
         found["phone"] += _is_phone(match[0])
-    for match in _TEN.finditer(text, start, end):
+    for match in () if single else _TEN.finditer(text, start, end):
         tens.append((match.start(), match.end(), match[0]))
     if words.tax:
         for match in _UTR.finditer(text, start, end):
-            if _near(text, match, _TAX):
+            if _near(words.lower, match, _TAX):
                 found["utr"] += utr.is_valid(match[0].strip("Kk"))
 
 
-def _births(text: str, found: Counter[str]) -> None:
-    """Dates that stand near a word of birth."""
+def _labelled(text: str, lower: str, found: Counter[str]) -> None:
+    """What only the words around it make an identifier."""
+    if "birth" in lower or "born" in lower or "dob" in lower or _SPELT_OUT.search(lower):
+        _births(lower, found)
+    for match in _AGED.finditer(lower) if "age" in lower else ():
+        found["date-of-birth"] += _AGE_GROUP.search(lower[max(0, match.start() - 12) : match.start()]) is None
+    if "old" in lower or "yo" in lower or "y/o" in lower:
+        found["date-of-birth"] += sum(1 for _ in _OLD.finditer(lower))
+    if "crn" in lower:
+        for match in _CASE_NUMBER.finditer(lower):
+            found["crn"] += not _near(lower, match, _COMPANY)
+    if "cro" in lower:
+        found["cro"] += sum(1 for _ in _CRO_FILE.finditer(lower))
+    if "insurance" in lower or "ni n" in lower or "nino" in lower or "n.i" in lower:
+        found["nino"] += sum(1 for _ in _INSURANCE.finditer(lower))
+
+
+_SPELT_OUT = re.compile(r"d[./ ] ?o[./ ] ?b")
+
+
+def _births(lower: str, found: Counter[str]) -> None:
+    """Dates that stand after a word of birth, or a little before it. A sentence's end parts "born" from them."""
     counted: set[int] = set()
     end = 0
-    for word in _BIRTH.finditer(text):
-        start, end = max(end - _DATE_MOST, word.start() - _NEAR, 0), word.end() + _NEAR
+    for word in _BORN.finditer(lower):
+        start, end = max(end - _DATE_MOST, word.start() - _DATE_MOST - 4, 0), word.end() + _NEAR
+        if word[0] == "born":
+            start = word.start()
+            stop = lower.find(". ", start, end)
+            end = stop + 1 if stop > 0 else end
         for pattern in (_NUMERIC_DATE, _WORD_DATE):
-            counted.update(match.start() for match in pattern.finditer(text, start, end) if _plausible(match))
+            counted.update(match.start() for match in pattern.finditer(lower, start, end) if _plausible(match))
+        counted.update(match.start() for match in _COMPACT_DATE.finditer(lower, word.end(), word.end() + 16))
     found["date-of-birth"] += len(counted)
 
 
-def _police_numbers(text: str, start: int, end: int, found: Counter[str]) -> None:
+def _police_numbers(text: str, start: int, end: int, words: _Words, found: Counter[str]) -> None:
+    """Short ones, which other references resemble, need a word beside them."""
     for match in _PNC.finditer(text, start, end):
-        found["pnc"] += match[3].upper() == _police_letter(match[1][-2:], match[2].rjust(7, "0"))
+        told = len(match[2]) >= 5 or _near(words.lower, match, _POLICE)
+        found["pnc"] += told and match[3].upper() == _police_letter(match[1][-2:], match[2].rjust(7, "0"))
     for match in _CRO.finditer(text, start, end):
-        found["cro"] += match[3].upper() == _police_letter(match[2], match[1].rjust(6, "0"))
+        told = len(match[1]) >= 5 or _near(words.lower, match, _POLICE)
+        found["cro"] += told and match[3].upper() == _police_letter(match[2], match[1].rjust(6, "0"))
 
 
-def _ten_digit_numbers(text: str, tens: list[tuple[int, int, str]], found: Counter[str]) -> None:
-    """NHS numbers: the check digit, and a word or another personal identifier beside it."""
+def _ten_digit_numbers(lower: str, tens: list[tuple[int, int, str]], found: Counter[str]) -> None:
+    """NHS, CHI and H&C numbers: the check digit, and a word or another personal identifier beside it."""
     if not tens:
         return
-    others = any(found[kind] for kind in ("nino", "upn", "pnc", "cro", "prison-number", "date-of-birth", "postcode"))
+    others = any(found[kind] for kind in ("nino", "upn", "pnc", "cro", "prison-number", "date-of-birth"))
     for start, end, value in tens:
-        digits = value.translate({32: None, 45: None, 46: None})
+        digits = value.translate(_SEPARATORS)
         if len(set(digits)) == 1 or not nhs.is_valid(digits):
             continue
-        if others or _HEALTH.search(text, max(0, start - _NEAR), end + _NEAR):
+        if others or _HEALTH.search(lower, max(0, start - _NEAR), end + _NEAR):
             found["nhs-number"] += 1
+
+
+def _lower(text: str) -> str:
+    """In lower case, each character in its place."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+
+
+def _without_numbers(url: re.Match[str]) -> str:
+    """An address of the web or of a message is full of digits that mean nobody, unless it says what they are."""
+    return url[0] if _TELLING_URL.search(url[0]) else " "
 
 
 def _near(text: str, match: re.Match[str], words: re.Pattern[str]) -> bool:
@@ -225,12 +313,15 @@ def _police_letter(year: str, serial: str) -> str:
 
 def _is_phone(candidate: str) -> bool:
     """True for ten or eleven digits of a United Kingdom number in national form (Ofcom numbering plan)."""
-    digits = re.sub(r"[^0-9]", "", candidate)
+    digits = candidate.translate(_SEPARATORS).lstrip("+")
     if candidate.startswith("+44"):
         digits = "0" + digits[2:].lstrip("0")
     elif digits.startswith("0044"):
         digits = "0" + digits[4:].lstrip("0")
-    return len(digits) in (10, 11) and digits[1] in "1235789" and not re.match(r"\d\d[./-]\d\d[./-]\d{4}", candidate)
+    return len(digits) in (10, 11) and digits[1] in "1235789" and _DATE_AND_TIME.match(candidate) is None
+
+
+_DATE_AND_TIME = re.compile(r"[0-9]{2}[./-][0-9]{2}[./-][0-9]{4}")
 
 
 def _plausible(match: re.Match[str]) -> bool:

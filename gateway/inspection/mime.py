@@ -25,25 +25,40 @@ _BAD_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 
 _FIXED_PREAMBLES = frozenset(
     {
-        b"This is a multi-part message in MIME format.",
-        b"This is a multipart message in MIME format.",
-        b"This is a multi-part message in MIME format...",
-        b"This is a MIME-formatted message. If you see this text it means that your E-mail software does not "
-        b"support MIME-formatted messages.",
-        b"This is an OpenPGP/MIME encrypted message (RFC 4880 and 3156)",
-        b"This is an OpenPGP/MIME encrypted message (RFC 2440 and 3156)",
-        b"This is an OpenPGP/MIME encrypted message (RFC 9580 and 3156)",
-        b"This is an OpenPGP/MIME signed message (RFC 4880 and 3156)",
-        b"This is an OpenPGP/MIME signed message (RFC 2440 and 3156)",
-        b"This is a cryptographically signed message in MIME format.",
-        b"This is an S/MIME signed message",
-        b"This is an S/MIME encrypted message",
-        b"This is a MIME-encapsulated message.",
-        b"This is a MIME-encapsulated message",
+        b"this is a multi-part message in mime format",
+        b"this is a multipart message in mime format",
+        b"this is a multi part message in mime format",
+        b"this is a mime-formatted message. if you see this text it means that your e-mail software does not "
+        b"support mime-formatted messages",
+        b"this is a mime-formatted message. if you see this text it means that your email software does not "
+        b"support mime-formatted messages",
+        b"this is a cryptographically signed message in mime format",
+        b"this is a mime-encapsulated message",
+        b"this is a mime encapsulated message",
+        b"this is a message in mime format",
+        b"this message is in mime format",
+        b"this is a multi-part message in mime format. your mail reader does not understand mime message format",
+        b"this message is in mime format. since your mail reader does not understand this format, some or all of "
+        b"this message may not be legible",
+        b"this message is in mime format. the first part should be readable text, while the remaining parts are "
+        b"likely unreadable without mime-aware tools",
     }
-)  # words that mail programs write themselves: they carry nothing
+    | {
+        b"this is an openpgp/mime %s message (rfc %s)" % (what, rfcs)
+        for what in (b"encrypted", b"signed", b"signed and encrypted")
+        for rfcs in (b"2440 and 3156", b"4880 and 3156", b"9580 and 3156", b"3156", b"2440", b"4880")
+    }
+    | {b"this is a%s s/mime %s message" % (n, what) for n in (b"", b"n") for what in (b"signed", b"encrypted")}
+)  # words that mail programs write themselves, in lower case, without their last stop: they carry nothing
+_FIXED_MOST = 400
 
 
+def _is_fixed(text: bytes) -> bool:
+    """True for words around the parts that mail programs write themselves."""
+    return len(text) < _FIXED_MOST and b" ".join(text.lower().split()).rstrip(b".!-* ") in _FIXED_PREAMBLES
+
+
+_IS_FIELD = re.compile(rb"From[ \t]+:")
 _INNER_SPACE = re.compile(rb"[^\s][ \t]+[^\s]")
 NO_DISPOSITION = ContentType("")
 
@@ -104,11 +119,15 @@ def _entity(state: Walk, start: int, end: int, depth: int, around: tuple[bytes, 
 def _read_header(state: Walk, start: int, end: int) -> tuple[Fields, int, list[str]]:
     """(fields, where the body begins, faults) of the entity in data[start:end]."""
     data = state.data
-    if data.startswith(b"\r\n", start, end):
-        return Fields(), start + 2, []
-    if data.startswith(b"\n", start, end):
-        return Fields(), start + 1, ["bare-line-end"] if state.crlf else []
     faults: list[str] = []
+    outermost, unended = not start, False
+    if outermost and data.startswith((b"From ", b">From ")) and not _IS_FIELD.match(data):
+        faults.append("mbox-line")  # no program shows it; whoever takes it for the header's end shows the rest as text
+        start = data.find(b"\n", 0, end) + 1 or end
+    if data.startswith(b"\r\n", start, end):
+        return Fields(), start + 2, faults
+    if data.startswith(b"\n", start, end):
+        return Fields(), start + 1, [*faults, "bare-line-end"] if state.crlf else faults
     with_return = data.find(b"\n\r\n", start, end)
     without = data.find(b"\n\n", start, end if with_return < 0 else with_return)
     if without >= 0:
@@ -121,11 +140,14 @@ def _read_header(state: Walk, start: int, end: int) -> tuple[Fields, int, list[s
             faults.append("bare-line-end")
     else:
         stop = body = end
-        if start and data[start:end].strip():
-            faults.append("header-not-ended")
+        unended = not outermost
     if stop - start > state.limits.header_block:
         return Fields(), start, [*faults, "header-too-long"]
-    return header.parse(data[start:stop], state.crlf), body, faults
+    fields = header.parse(data[start:stop], state.crlf)
+    # An empty body needs no empty line before it (RFC 2046 section 5.1.1); but lines of another kind may be the body.
+    if unended and any(not name.startswith(b"content-") for name, _ in fields.items):
+        faults.append("header-not-ended")
+    return fields, body, faults
 
 
 def _split(state: Walk, entity: Entity, depth: int, around: tuple[bytes, ...]) -> None:
@@ -145,7 +167,8 @@ def _split(state: Walk, entity: Entity, depth: int, around: tuple[bytes, ...]) -
         entity.fault("boundary-repeated")
     spans, loose = _spans(state, entity, b"--" + boundary)
     if not spans:
-        entity.fault("no-parts")
+        if state.data[entity.start : entity.end].strip():
+            entity.fault("no-parts")
         return
     entity.is_multipart = True
     default = "message/rfc822" if entity.type.value == "multipart/digest" else "text/plain"
@@ -155,7 +178,7 @@ def _split(state: Walk, entity: Entity, depth: int, around: tuple[bytes, ...]) -
             break
     for start, end in loose:
         text = state.data[start:end].strip()
-        if text and b" ".join(text.split()) not in _FIXED_PREAMBLES:
+        if text and not _is_fixed(text):
             part = Entity(Fields(), ContentType("text/plain"), start, end, loose=True)
             part.fault("preamble-text")
             entity.children.append(part)

@@ -49,7 +49,8 @@ _BLOCK_NAME = re.compile(_BLOCK_NAMES, re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 _STYLE = re.compile(r"</?(style|script)\b", re.IGNORECASE)
 
-_SECRET = r"(?:pass ?(?:word|code|phrase)|pwd|(?:access|unlock|security|pin|door|encryption) ?(?:code|key)|pin)"
+_SECRET = r"(?:pass ?(?:word|code|phrase|key)|pwd|(?:access|unlock|security|pin|door|encryption) ?(?:code|key)|pin)"
+_SECRET_AT = re.compile(r"pass ?[wcpk]|pwd|access ?[ck]|unlock ?[ck]|security ?[ck]|pin|door ?[ck]|encryption ?[ck]")
 _LATER = (
     r"(?:(?:will|to|being|sent|not|on|available|known|as|in|separate\w*|required|needed|protected|coming|going|follow\w*|"
     r"see|by|via|below|n/?a|none|tbc|provided|supplied|shared|agreed|has|have|was|can|may|should|must|is|are|and|or|"
@@ -60,18 +61,15 @@ _LATER = (
     r"attach\w*|file|document))(?!\w)|(?:call|ring|phone|telephone|text)\s+[(+0-9])"
 )
 _GIVEN = re.compile(
-    rf"\b{_SECRET}s?\b(?:\s+(?:for|to|of|on)\s+(?:[\w.'-]+\s+){{0,6}}?[\w.'-]+)?(?:\s{{1,8}}is\b|\s{{0,8}}(?:=|:|->|-|–|→))\s{{0,8}}"
-    rf"[\"'“‘(*]?(?!{_LATER})(?=\S{{3}})\S",
-    re.IGNORECASE,
+    rf"{_SECRET}s?\b(?: (?:for|to|of|on) (?:[\w.'-]{{1,40}} ){{0,6}}?[\w.'-]{{1,40}})?(?: is\b| ?(?:=|:|->|-|–|→)) ?"
+    rf"[\"'“‘(*]?(?!{_LATER})(?=\S{{3}})\S"
 )
 _BESIDE = re.compile(
-    rf"\b{_SECRET}\s{{1,4}}(?:[\"“‘'](?!{_LATER})\S{{3,}}|(?!{_LATER})(?=\S{{0,60}}[0-9])(?=\S{{0,60}}[A-Za-z!#$%&*?@])\S{{5,}})",
-    re.IGNORECASE,
+    rf"{_SECRET} (?:[\"“‘'](?!{_LATER})\S{{3,60}}|(?!{_LATER})(?=\S{{0,60}}[0-9])(?=\S{{0,60}}[a-z!#$%&*?@])\S{{5}})"
 )
-_BEFORE = re.compile(
-    r"(?<!\S)(?!(?:this|that|what|which|here|it|below|following|there|attached|where|who)\b)\S{4,60}\s+is\s+(?:the|your)\s+"
-    rf"{_SECRET}\b",
-    re.IGNORECASE,
+_BEFORE_WHOLE = re.compile(rf"{_SECRET}\b")
+_NO_PASSWORDS = frozenset(
+    {"this", "that", "what", "which", "here", "below", "following", "there", "attached", "where", "who"}
 )
 
 
@@ -182,8 +180,23 @@ def gives_password(text: str) -> bool:
     lower = text.lower()
     if not any(word in lower for word in ("pass", "pwd", "pin", "code", "key")):
         return False
-    flat = " ".join(text.split())
-    return any(pattern.search(flat) for pattern in (_GIVEN, _BESIDE, _BEFORE))
+    flat = " ".join(lower.split())
+    for match in _SECRET_AT.finditer(flat):
+        at = match.start()
+        if at and (flat[at - 1].isalnum() or flat[at - 1] == "_"):
+            continue
+        if _GIVEN.match(flat, at) or _BESIDE.match(flat, at) or _told_before(flat, at):
+            return True
+    return False
+
+
+def _told_before(flat: str, at: int) -> bool:
+    """True for a word before " is the password"."""
+    end = max(flat.rfind(" is the ", at - 8, at), flat.rfind(" is your ", at - 9, at)) if at > 9 else -1
+    if end < 0 or _BEFORE_WHOLE.match(flat, at) is None:
+        return False
+    word = flat[flat.rfind(" ", max(0, end - 62), end) + 1 : end]
+    return 4 <= len(word) <= 60 and word not in _NO_PASSWORDS
 
 
 _UUENCODE = re.compile(r"(?:\A|(?<=\n))begin(?:-base64)? [0-7]{3,4} \S")

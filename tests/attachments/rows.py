@@ -24,6 +24,8 @@ ROWS: dict[str, tuple[str, ...]] = {
         "odf-cbc-pbkdf2",
         "openpgp-passphrase",
         "kdbx3",
+        "cms-password",
+        "cms-camellia",
     ),
     "weak": (
         "zipcrypto",

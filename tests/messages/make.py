@@ -1,7 +1,8 @@
 """Writes the messages of this folder: NAME.eml, and NAME.json with what inspection must find in it.
 
-Run it by hand (`python tests/messages/make.py`) when a message is added; needs gpg, openssl and the development
-dependencies. The expectations are written here by hand, from the standards, and never taken from inspection.
+Run it by hand (`python tests/messages/make.py`) when a message is added: what is there already stays as it is, unless
+`--again` is given. Needs gpg, openssl, 7z and the development dependencies. The expectations are written here by
+hand, from the standards, and never taken from inspection.
 Keys and contents are made up on the spot; addresses are under .example.
 """
 
@@ -12,6 +13,8 @@ import io
 import json
 import os
 import subprocess
+import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -191,6 +194,9 @@ def encrypted_ooxml(password: str) -> bytes:
 class Book:
     """Writes each message with its expectation."""
 
+    def __init__(self, again: bool) -> None:
+        self.again = again
+
     def write(self, name: str, content: bytes, why: str, strength: str, encrypted: str, **more: Any) -> None:
         expected = {
             "why": why,
@@ -201,6 +207,8 @@ class Book:
             "password_in_clear": False,
             **more,
         }
+        if not self.again and (HERE / f"{name}.eml").exists():
+            return
         (HERE / f"{name}.eml").write_bytes(content)
         (HERE / f"{name}.json").write_text(json.dumps(expected, indent=1) + "\n")
 
@@ -628,8 +636,294 @@ def words(book: Book) -> None:
     )
 
 
+def disagreements(book: Book) -> None:
+    """Sealed but for one thing that programs read in different ways."""
+    good = attachment(aes_zip({"a.txt": CLEAR}), "r.zip")
+    sealed = headers() + multipart("mixed", text(b"\r\n"), good)
+    last = b"--=_b0undary--\r\n"
+    part = b"--=_b0undary\r\nContent-Type: app"
+
+    def bad(name: str, content: bytes, why: str, *findings: str) -> None:
+        book.write(name, content, why, "none", "", malformed=True, findings=list(findings))
+
+    def changed(old: bytes, new: bytes) -> bytes:
+        assert sealed.count(old) == 1, old
+        return sealed.replace(old, new)
+
+    quoted = b'boundary="=_b0undary"'
+    bad(
+        "boundary-encoded-word",
+        changed(quoted, b'boundary="=?us-ascii?q?=3D=5Fb0undary?="').replace(b"--=_", b"--=?us-ascii?q?=3D=5F"),
+        "an encoded word for a boundary",
+        "boundary-odd",
+    )
+    bad("boundary-extended", changed(quoted, b"boundary*=us-ascii''%3D_b0undary"), "RFC 2231", "boundary-odd")
+    bad("boundary-both", changed(quoted, quoted + b"; boundary*=us-ascii''z"), "with and without star", "boundary-odd")
+    bad("boundary-trailing-space", changed(quoted, b'boundary="=_b0undary "'), "ends in a space", "boundary-odd")
+    bad("boundary-comment", changed(quoted, quoted + b" (boundary=z)"), "a second one in a comment", "boundary-odd")
+    bad("close-with-text", changed(last, b"--=_b0undary-- Jane is at risk\r\n"), "text on the closing line")
+    bad(
+        "delimiter-with-nul",
+        changed(part, part.replace(b"\r", b"\0\r", 1)),
+        "NUL after the boundary",
+        "boundary-prefix",
+    )
+    bad(
+        "close-inside",
+        changed(part, b"--=_b0undary--\r\n" + part),
+        "closed before the last part",
+        "boundary-after-close",
+    )
+    inner = multipart("mixed", good, boundary="=_b0undary-in")
+    bad("nested-prefix", headers() + multipart("mixed", inner), "a boundary that begins another", "boundary-repeated")
+    crossed = multipart("mixed", text(b"\r\n"), good, boundary="in").replace(b"--in--", b"--out--\r\n--in--")
+    bad("crossed", headers() + multipart("mixed", crossed, boundary="out"), "the outer one closes inside the inner")
+    fold = b"Message-ID: <1@council.example>\r\n"
+    bad("blank-fold", changed(fold, fold + b" \r\n"), "a fold of nothing but space", "header-line-odd")
+    book.write(
+        "fold-first",
+        b" folded\r\n" + sealed,
+        "a fold before any field",
+        "none",
+        "",
+        kind="text",
+        malformed=True,
+        findings=["header-line-odd"],
+    )
+    bad("cr-cr-lf", changed(fold, fold[:-2] + b"\r\r\n"), "CR CR LF", "bare-line-end")
+    bad("early-lf-lf", changed(fold, fold + b"X-A: b\n\n"), "LF LF among CRLF", "bare-line-end")
+    bad("base64-concatenated", changed(b"UEsDB", b"SmFuZQ==UEsDB"), "padding inside", "base64-junk")
+    bad("base64-two", changed(last, b"SmFuZSBpcyBhdCByaXNr\r\n" + last), "a second encoding after the first")
+    bad("base64-spaces", changed(b"UEsDB", b"Jane was hurt UEsDB"), "words of letters that base64 has", "base64-junk")
+    encoding = b"Content-Transfer-Encoding: base64"
+    for name, value in (("comment", b"(see) base64"), ("semicolon", b"base64;"), ("uuencode", b"x-uuencode")):
+        given = b"Content-Transfer-Encoding: " + value
+        bad(f"encoding-{name}", changed(encoding, given), "a strange encoding", "transfer-encoding-unknown")
+    bad("two-dispositions", changed(encoding, b"Content-Disposition: inline\r\n" + encoding), "two dispositions")
+    bad(
+        "multipart-base64",
+        changed(b"MIME-Version: 1.0\r\n", encoding + b"\r\n"),
+        "an encoded multipart",
+        "multipart-encoded",
+    )
+    escaped = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    escaped += sealed.replace(b"=", b"=3D").replace(b"_b0", b"in")
+    bad(
+        "message-quoted",
+        headers() + multipart("mixed", escaped, boundary="out"),
+        "encoded message",
+        "multipart-encoded",
+    )
+    part_field = b"--=_b0undary\r\nNote: Jane is at risk\r\n"
+    bad("header-of-part-only", changed(part, part_field + part), "a part that is all header", "header-not-ended")
+    bad("no-parts", headers() + multipart("mixed", b"x").replace(b"--=_", b"-=_"), "no delimiter at all", "no-parts")
+
+
+def unusual(book: Book) -> None:
+    """What is rare but read alike by every program, or readable whoever reads it."""
+    good = attachment(aes_zip({"a.txt": CLEAR}), "r.zip")
+    empty = text(b"\r\n")
+    sealed = headers() + multipart("mixed", empty, good)
+
+    def leaf(name: str, part: bytes, why: str, encrypted: str = "partial", **more: Any) -> None:
+        book.write(name, headers() + multipart("mixed", empty, good, part), why, "none", encrypted, **more)
+
+    def sound(name: str, content: bytes, why: str, *findings: str, **more: Any) -> None:
+        book.write(name, content, why, "acceptable", "yes", findings=list(findings), attachments=["acceptable"], **more)
+
+    sound("mbox-line", b"From duty@council.example Mon Jan  5 10:00:00 2026\r\n" + sealed, "of an mbox", "mbox-line")
+    sound("two-mime-versions", headers(more=b"MIME-Version: 1.0\r\n") + sealed[len(headers()) :], "twice the same")
+    sound("no-from", sealed.partition(b"\r\n")[2], "without an author", "from-missing")
+    sound("two-subjects", headers(more=b"Subject: Other\r\n") + sealed[len(headers()) :], "two", "duplicate-header")
+    sound("delimiter-space", sealed.replace(b"--=_b0undary\r\n", b"--=_b0undary \t\r\n"), "space after the boundary")
+    sound("type-folded", sealed.replace(b"multipart/mixed; ", b"\r\n multipart/mixed;\r\n\t"), "folded")
+    sound("no-slash", sealed.replace(b"application/octet-stream", b"zip"), "a type without a slash", "content-type-odd")
+    bodyless = sealed.replace(
+        b"Content-Type: text/plain; charset=utf-8\r\n\r\n\r\n\r\n", b"Content-Type: text/plain\r\n\r\n"
+    )
+    sound("bodyless-part", bodyless, "a part without a body, as Thunderbird writes it")
+    book.write("header-only", headers(), "no body", "none", "no", body_characters=0)
+    book.write(
+        "blank-first", b"\r\n" + sealed, "the header is a body", "none", "no", kind="text", findings=["clear-text"]
+    )
+    epilogue = sealed + b"Jane is at risk\r\n"
+    book.write(
+        "epilogue", epilogue, "text after the close", "none", "partial", findings=["preamble-text"], body_characters=12
+    )
+    preamble = headers() + multipart("mixed", empty, good, preamble=b"Jane is at risk\r\n")
+    book.write("preamble", preamble, "text before the parts", "none", "partial", findings=["preamble-text"])
+    for name, words in (
+        (
+            "microsoft",
+            b"This message is in MIME format. Since your mail reader does not understand\r\nthis "
+            b"format, some or all of this message may not be legible.\r\n",
+        ),
+        ("plain", b"This is a multi-part message.\r\n"),
+    ):
+        content = headers() + multipart("mixed", empty, good, preamble=words)
+        if name == "microsoft":
+            sound("preamble-microsoft", content, "a mail program's own words")
+        else:
+            book.write(
+                "preamble-other", content, "words of no mail program", "none", "partial", findings=["preamble-text"]
+            )
+    note = b"Content-Type: text/plain\r\nContent-Disposition: attachment\r\n\r\nJane is at risk\r\n"
+    leaf("text-attachment", note, "a clear text attachment", attachments=["acceptable", "none"], body_characters=0)
+    external = b'Content-Type: message/external-body; access-type=URL; URL="https://files.example/1"\r\n\r\n'
+    leaf("external-body", external + b"Content-Type: text/plain\r\n\r\n", "elsewhere", findings=["partial-message"])
+    partial = b"Content-Type: message/partial; id=x; number=1; total=2\r\n\r\nSubject: x\r\n\r\nJane is at risk\r\n"
+    leaf("partial", partial, "a fragment", findings=["partial-message"])
+    one = b"Content-Type: text/html\r\nContent-ID: <one>\r\n\r\n<p>Jane is at risk</p>\r\n"
+    two = b"Content-Type: text/html\r\nContent-ID: <two>\r\n\r\n<p>x</p>\r\n"
+    related = multipart('related; start="<two>"', one, two, boundary="rel")
+    book.write("related-start", headers() + multipart("mixed", related, good), "not the root part", "none", "partial")
+    picture = (
+        b"Content-Type: image/png\r\nContent-Disposition: inline\r\nContent-ID: <p>\r\n\r\nPNG Jane is at risk\r\n"
+    )
+    leaf("inline-picture", picture, "a picture in clear", attachments=["acceptable", "none"])
+    double = multipart("appledouble", b"Content-Type: application/applefile\r\n\r\nJane\r\n", good, boundary="ad")
+    leaf("appledouble", double, "a resource fork in clear", attachments=["acceptable", "none", "acceptable"])
+    report = multipart(
+        "report; report-type=delivery-status",
+        text(),
+        b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.council.example\r\n\r\n",
+        boundary="rep",
+    )
+    book.write("report", headers() + report, "a delivery report", "none", "no", malformed=False)
+    digest = multipart("digest", b"\r\n" + headers() + text(b"Jane is at risk\r\n"), boundary="dig")
+    leaf("digest", digest, "a message without a type", attachments=["acceptable", "none"])
+    nameless = multipart("alternative", text(b"\r\n"), text(b"<p>Jane is at risk</p>\r\n", "text/html"), boundary="alt")
+    leaf("empty-alternative", nameless, "only the second alternative says something", body_characters=12)
+    kinds = ["multipart/mixed", ["text", "zip", ["zip-member"], "multipart/alternative", ["text", "html"]]]
+    leaf("tree", nameless, "each part in its place", tree=kinds)
+    wide = "Jane is at risk".encode("utf-16")
+    leaf("utf-16", text(wide, "text/plain; charset=utf-16"), "UTF-16", findings=["charset-odd"])
+    leaf("nul-text", text(b"Jane\0 is at risk"), "NUL in a text", findings=["nul-byte"], malformed=True)
+    leaf("wrong-charset", text(b"Jane is at risk \xff\xfe"), "not the declared character set", body_characters=14)
+    leaf("flowed", text(b"Jane is \r\nat risk\r\n", "text/plain; format=flowed"), "flowed", body_characters=12)
+    for name, content in (
+        ("yenc", b"=ybegin line=128 size=4 name=a\r\nabcd\r\n=yend size=4\r\n"),
+        ("binhex", b"(This file must be converted with BinHex 4.0)\r\n:$f*TEQKPH#:\r\n"),
+        ("uuencoded", b"begin 644 a.txt\r\n$2F%N90``\r\n`\r\nend\r\n"),
+    ):
+        leaf(f"text-{name}", text(content), "a file in a text", findings=["encoded-in-text"])
+    leaf(
+        "binhex-part",
+        b"Content-Type: application/mac-binhex40\r\n\r\n(This file must be converted with BinHex 4.0)\r\n",
+        "BinHex as a part",
+        attachments=["acceptable", "none"],
+    )
+    two_names = b"Content-Disposition: attachment; filename=a.zip; filename*=utf-8''NHS%209434765919"
+    book.write(
+        "two-names",
+        sealed.replace(b'Content-Disposition: attachment; filename="r.zip"', two_names),
+        "one name in clear, one extended",
+        "acceptable",
+        "yes",
+        body_identifiers={"nhs-number": 1},
+    )
+    swapped = b"Content-Disposition: attachment; filename*1*=34765919; filename*0*=utf-8''NHS%2094"
+    book.write(
+        "swapped-name",
+        sealed.replace(b'Content-Disposition: attachment; filename="r.zip"', swapped),
+        "continuations out of order",
+        "acceptable",
+        "yes",
+        body_identifiers={"nhs-number": 1},
+    )
+
+
+def headers_that_say_more(book: Book, keys: Keys) -> None:
+    """Fields beside an encrypted message: what people write there is readable."""
+    armour = keys.encrypt(text(CLEAR))
+    whole = pgp_mime(armour)
+
+    def beside(name: str, line: bytes, why: str, **more: Any) -> None:
+        told = whole.replace(b"MIME-Version", line + b"\r\nMIME-Version")
+        book.write(name, told, why, "none", "partial", findings=["header-text"], **more)
+
+    beside(
+        "comments-sentence", b"Comments: Jane is at risk and must be seen", "a sentence in Comments", body_characters=25
+    )
+    beside("keywords-sentence", b"Keywords: Jane is at risk", "a sentence in Keywords")
+    beside("x-note-sentence", b"X-Note: Jane is at risk", "a sentence in a field of any name")
+    beside("x-note-coded", b"X-Note: =?utf-8?b?SmFuZSBpcyBhdCByaXNr?=", "the same, encoded")
+    second = whole.replace(b"name=encrypted.asc", b"name=encrypted.asc\r\nContent-Description: Jane is at risk")
+    book.write(
+        "description-sentence", second, "a sentence in a part's header", "none", "partial", findings=["header-text"]
+    )
+    ordinary = (
+        b"Received: from a.council.example (a.council.example [192.0.2.1]) by mx.council.example with ESMTP id 1\r\n"
+        b"X-Spam-Report: this text is what a filter says of the message\r\nX-Mailer: A Mail Program for All of Us 1\r\n"
+        b"Organization: Children and Families Department of the Council\r\nX-MS-Has-Attach:\r\n"
+    )
+    described = whole.replace(
+        b"Content-Type: application/pgp-encrypted",
+        b"Content-Type: application/pgp-encrypted\r\nContent-Description: PGP/MIME version identification",
+    ).replace(b"name=encrypted.asc", b"name=encrypted.asc\r\nContent-Description: OpenPGP encrypted message")
+    book.write(
+        "program-fields",
+        described.replace(b"MIME-Version", ordinary + b"MIME-Version"),
+        "fields that programs write",
+        "strong",
+        "yes",
+        whole="strong",
+        attachments=["strong"],
+    )
+
+
+def seven_zip(folder: Path) -> bytes:
+    (folder / "report.txt").write_bytes(CLEAR)
+    target = folder / "report.7z"
+    run("7z", "a", f"-p{PASSWORD}", "-mhe=on", str(target), str(folder / "report.txt"))
+    return target.read_bytes()
+
+
+def tar_of(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+def protected(book: Book, keys: Keys, folder: Path) -> None:
+    """One message of each kind that a policy may allow, for others to be spoilt."""
+
+    def covered(name: str, data: bytes, why: str, strength: str) -> None:
+        book.write(
+            f"covered-{name}", mixed(attachment(data, "report.dat")), why, "none", "partial", attachments=[strength]
+        )
+
+    sealed_pdf = pdf(pikepdf.Encryption(owner="o", user=PASSWORD, R=6))
+    covered("zip", aes_zip({"a.txt": CLEAR, "b.txt": CLEAR}), "a note and a ZIP", "acceptable")
+    covered("pdf", sealed_pdf, "a note and a PDF", "strong")
+    covered("ooxml", encrypted_ooxml(PASSWORD), "a note and a document", "strong")
+    covered("7z", seven_zip(folder), "a note and a 7-Zip archive", "strong")
+    covered(
+        "tar", tar_of({"a.pdf": sealed_pdf, "b.zip": aes_zip({"a.txt": CLEAR})}), "a tar of sealed files", "acceptable"
+    )
+    covered("zip-of-sealed", plain_zip({"a.pdf": sealed_pdf}), "a ZIP of a sealed file", "strong")
+    covered("pgp", keys.encrypt(CLEAR), "a note and an armoured file", "strong")
+    nested = b"Content-Type: message/rfc822\r\n\r\n" + pgp_mime(keys.encrypt(text(CLEAR))).replace(b"=_b0", b"=_in0")
+    book.write(
+        "covered-message", mixed(nested), "a note and a sealed message", "none", "partial", attachments=["strong"]
+    )
+    book.write(
+        "covered-two",
+        headers()
+        + multipart("mixed", text(), attachment(sealed_pdf, "a.pdf"), attachment(aes_zip({"a.txt": CLEAR}), "b.zip")),
+        "two sealed files",
+        "none",
+        "partial",
+        attachments=["strong", "acceptable"],
+    )
+
+
 def main() -> None:
-    book = Book()
+    book = Book("--again" in sys.argv)
     with tempfile.TemporaryDirectory() as folder:
         keys = Keys(Path(folder))
         steps: tuple[Callable[[], None], ...] = (
@@ -638,6 +932,10 @@ def main() -> None:
             lambda: documents(book, Path(folder)),
             lambda: structure(book),
             lambda: words(book),
+            lambda: disagreements(book),
+            lambda: unusual(book),
+            lambda: protected(book, keys, Path(folder)),
+            lambda: headers_that_say_more(book, keys),
         )
         for step in steps:
             step()

@@ -38,13 +38,23 @@ def test_message_is_judged_as_expected(name: str) -> None:
     }
     assert found == {**found, **{key: value for key, value in expected.items() if key in found}}
     assert not (facts.malformed and found["encrypted"] == "yes")
-    assert shape["kind"] == "message"
+    assert shape["kind"] == expected.get("kind", "message")
     assert shape["strength"] == expected["strength"]
-    codes = _codes(shape)
+    codes = _codes(as_dict(facts.root))
     assert set(expected.get("findings", ())) <= codes
     assert codes <= set(FINDINGS)
+    if "tree" in expected:
+        assert _tree(shape["parts"]) == expected["tree"]
     for key, value in expected.get("headers", {}).items():
         assert getattr(facts.headers, key) == value
+
+
+def _tree(parts: list[dict[str, Any]]) -> list[Any]:
+    """The kinds of the parts in their places: each followed by those in it."""
+    tree: list[Any] = []
+    for part in parts:
+        tree += [part["kind"], _tree(part["parts"])] if part["parts"] else [part["kind"]]
+    return tree
 
 
 def _codes(shape: dict[str, Any]) -> set[str]:

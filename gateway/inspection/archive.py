@@ -1,0 +1,118 @@
+"""What the readers of 7-Zip and RAR archives share: members and findings are gathered, and one verdict made of them.
+
+Guarantees: an archive is as strong as its weakest member; anything readable beside its ciphertext makes it `none`;
+names of members are searched for identifiers, and offered as passwords. Failures: none raised.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from gateway.inspection import trial
+from gateway.inspection.findings import UNSCANNED
+from gateway.inspection.identifiers import count_in_name, merge
+from gateway.inspection.limits import Context
+from gateway.model import Counts, Encrypted, PartFacts, Strength
+
+PREFIX_MOST = 2 * 1024 * 1024  # a self-extracting program in front of an archive
+_PROGRAMS = (b"MZ", b"\x7fELF", b"#!", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+_SHOWN = 50  # members listed in the facts
+_NAMES_MOST = 64 * 1024  # characters of names searched for identifiers
+_NAME_MOST = 1024  # characters of one name with its folders
+_PIECE_MOST = 255  # characters of a name between slashes: what file systems allow
+_CHECKSUM_TELLS = 4  # octets that a CRC-32 gives away; of more it can only confirm a guess
+_WORDS_MOST = 50  # names offered as passwords
+_HARMLESS = frozenset({"checksum-tells", "identifier-in-name", "password-untested", "text-too-long"})
+_DENIED = frozenset({"looks-readable", "unknown-encryption", "unreadable"})  # of what claims to be encrypted
+_PASSED_ON = _DENIED | {"clear-metadata", "clear-member", "trailing-bytes"}
+_SEPARATORS = re.compile(r"[/\\]")
+
+
+@dataclass(slots=True)
+class Archive:
+    """The running account of one archive. `label` is its format in words."""
+
+    kind: str
+    label: str
+    size: int
+    findings: list[str] = field(default_factory=list)
+    parts: list[PartFacts] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def find(self, code: str) -> None:
+        if code not in self.findings:
+            self.findings.append(code)
+
+    def name(self, text: str) -> None:
+        """A name that can be read by anybody: of a member, an owner, the target of a link."""
+        if len(text) > _NAME_MOST or any(len(piece) > _PIECE_MOST for piece in _SEPARATORS.split(text)):
+            self.find("long-name")
+        self.names.append(text)
+
+    def tell(self, size: int) -> None:
+        """A checksum of an encrypted member's content stands in clear."""
+        if 0 < size <= _CHECKSUM_TELLS:
+            self.find("checksum-tells")
+
+    def sealed(self, strength: Strength, scheme: str, size: int, *findings: str) -> None:
+        """An encrypted member; with findings it counts as clear."""
+        if strength is Strength.NONE or findings:
+            state = Encrypted.NO if strength is Strength.NONE or _DENIED.intersection(findings) else Encrypted.PARTIAL
+            part = PartFacts(f"{self.kind}-member", scheme=scheme, encrypted=state, findings=findings, size=size)
+            self.parts.append(part)
+        else:
+            self.parts.append(PartFacts(f"{self.kind}-member", strength, scheme, Encrypted.YES, size=size))
+
+    def clear(self, size: int, finding: str = "clear-text") -> None:
+        """A member that anybody can read, and that was not looked into."""
+        self.parts.append(PartFacts("unknown", findings=(finding,), size=size))
+
+    def sum_up(self, context: Context) -> PartFacts:
+        """The verdict on the archive as a whole."""
+        counts = self._identifiers(context)
+        if not self.parts:
+            code = "clear-text" if self.findings or self.names else "nothing-to-protect"
+            scheme = f"{self.label} archive without content"
+            return PartFacts(
+                self.kind, scheme=scheme, findings=(*self.findings, code), identifiers=counts, size=self.size
+            )
+        weakest = min(self.parts, key=lambda part: part.strength)
+        strongest = max(self.parts, key=lambda part: part.strength)
+        if any(part.encrypted is Encrypted.NO for part in self.parts):
+            self.find("clear-member")
+        for code in dict.fromkeys(code for part in self.parts for code in part.findings):
+            if code in _PASSED_ON:
+                self.find(code)
+        state, strength, scheme = Encrypted.YES, weakest.strength, weakest.scheme
+        if strength is Strength.NONE or not _HARMLESS.issuperset(self.findings):
+            strength = Strength.NONE
+            some = any(part.encrypted is not Encrypted.NO for part in self.parts)
+            state = Encrypted.PARTIAL if some else Encrypted.NO
+            scheme = f"partly {strongest.scheme}" if some else weakest.scheme or f"{self.label}, not encrypted"
+        shown = tuple(self.parts[:_SHOWN])
+        return PartFacts(self.kind, strength, scheme, state, tuple(self.findings), shown, counts, self.size)
+
+    def _identifiers(self, context: Context) -> Counts:
+        """Those in names and in members that were looked into."""
+        context.budget.words.extend(trial.name_words(name[:_PIECE_MOST]) for name in self.names[:_WORDS_MOST])
+        text = "\n".join(self.names)
+        counts = count_in_name(text[:_NAMES_MOST], context.clues.watch_words)
+        if counts:
+            self.find("identifier-in-name")
+        if len(text) > _NAMES_MOST:
+            self.find("text-too-long")
+            counts = merge(counts, ((UNSCANNED, 1),))
+        for part in self.parts:
+            counts = merge(counts, part.identifiers)
+        return counts
+
+
+def start_of(data: bytes, *magics: bytes) -> int:
+    """Where an archive begins: at once, or behind a program that unpacks it; -1 where there is none."""
+    if data.startswith(magics):
+        return 0
+    if not data.startswith(_PROGRAMS):
+        return -1
+    found = [at for magic in magics if (at := data.find(magic, 0, PREFIX_MOST)) > 0]
+    return min(found, default=-1)
