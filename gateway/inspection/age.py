@@ -1,10 +1,10 @@
 """age: files whose first line is `age-encryption.org/v1`, binary or armoured (C2SP age specification).
 
 Guarantees: encrypted only where the header follows its grammar to the octet, no recipient stanza has room for words,
-and all after the header looks like the payload. A file for a passphrase is `acceptable`, as every scheme is whose
-strength is that of a password; one for public keys is `strong`. The header's MAC cannot be checked without a key.
-Stanzas of plugins are taken for public keys. Failures: none raised by `recognise`; AgeError from `judge` off the
-grammar. Cost: linear.
+and all after the header looks like the payload. A file for a passphrase is `strong` too where scrypt, which is hard on
+memory, works as hard as programs have it by default: so are 7-Zip and KDBX 4, which also begin with a password. The
+header's MAC cannot be checked without a key. Stanzas of plugins are taken for public keys. Failures: none raised by
+`recognise`; AgeError from `judge` off the grammar. Cost: linear.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ KIND = "age"
 
 _VERSION = b"age-encryption.org/v1\n"
 _BEGIN = b"-----BEGIN AGE ENCRYPTED FILE-----"
+_ARMOUR = re.compile(rb"(?:\A|\n)-----BEGIN AGE ENCRYPTED FILE-----")
+_ARMOUR_WITHIN = 64 * 1024
+_WHITE = b" \t\r\n"
 _END = b"-----END AGE ENCRYPTED FILE-----"
 _HEADER_MOST = 256 * 1024  # octets; a post-quantum stanza takes 1,600
 _STANZAS_MOST = 100
@@ -65,7 +68,8 @@ _FOREIGN_MOST = 4096  # octets of the body of a stanza of a plugin
 _SCRYPT_MEMORY_MOST = 17  # 2^17 times 1 KiB is 128 MiB
 _SCRYPT_MAXMEM = 160 * 1024 * 1024
 _SCRYPT_COST = 3.2  # nominal microseconds for a kibibyte
-_SCRYPT_LEAST = 10  # a work factor below 2^10 is hardly any; programs write 2^14 to 2^18
+_SCRYPT_USUAL = 14  # programs write a work factor of 2^14 to 2^18
+_SCRYPT_LEAST = 10  # less is hardly any
 _UNTRIED = 10**12
 
 
@@ -81,20 +85,23 @@ class _Stanza:
 
 
 def recognise(data: bytes) -> bool:
-    """True for the version line, any version, and for armour."""
-    return data.startswith(b"age-encryption.org/") or data[:1024].lstrip().startswith(_BEGIN)
+    """True for the version line, any version, and for armour, which may stand in a text."""
+    return data.startswith(b"age-encryption.org/") or _ARMOUR.search(data, 0, _ARMOUR_WITHIN) is not None
 
 
 def judge(data: bytes, context: Context) -> PartFacts:
     """The verdict on an age file. Raises AgeError off the grammar."""
+    if not data.startswith(_VERSION) and not data.strip(_WHITE).startswith(_BEGIN):
+        return PartFacts(KIND, findings=("text-around-armour",), encrypted=Encrypted.PARTIAL, size=len(data))
     binary = data if data.startswith(_VERSION) else _dearmour(data)
     stanzas, at = _header(binary)
     findings: list[str] = []
     strength = Strength.STRONG
     passphrase = _passphrase(stanzas)
     if passphrase:
-        strength = Strength.ACCEPTABLE if int(passphrase.arguments[1]) >= _SCRYPT_LEAST else Strength.WEAK
-        if strength is Strength.WEAK:
+        power = int(passphrase.arguments[1])
+        if power < _SCRYPT_USUAL:
+            strength = Strength.ACCEPTABLE if power >= _SCRYPT_LEAST else Strength.WEAK
             findings.append("few-iterations")
     elif any(stanza.kind == b"ssh-rsa" and len(stanza.body) < _RSA_SHORTEST for stanza in stanzas):
         strength = Strength.WEAK
@@ -254,7 +261,7 @@ def _payload(data: bytes, at: int, findings: list[str]) -> Strength:
 
 def _dearmour(data: bytes) -> bytes:
     """Strict PEM (RFC 7468 section 3, figure 3): white space around it, LF or CRLF, nothing else."""
-    text = data.strip(b" \t\r\n")
+    text = data.strip(_WHITE)
     text = text.replace(b"\r\n", b"\n")
     if not text.startswith(_BEGIN + b"\n") or not text.endswith(b"\n" + _END) or b"\r" in text:
         raise AgeError("armour")

@@ -26,6 +26,11 @@ _WORDS_MOST = 50  # names offered as passwords
 _HARMLESS = frozenset({"checksum-tells", "identifier-in-name", "password-untested", "text-too-long"})
 _DENIED = frozenset({"looks-readable", "unknown-encryption", "unreadable"})  # of what claims to be encrypted
 _PASSED_ON = _DENIED | {"clear-metadata", "clear-member", "trailing-bytes"}
+_MARK = re.compile(rb"rars/[0-9.]{1,12}\nmarker-schema=[0-9]{1,3}\n")
+_MARK_WITHIN = 1024
+_TAIL = 64
+_TEXT_END = re.compile(rb"[\t\r\n -~]{12}\Z")
+_ZIP_END_WITHIN = 65_557  # where the end of a ZIP directory can stand (APPNOTE 4.3.16)
 _SEPARATORS = re.compile(r"[/\\]")
 
 
@@ -106,6 +111,33 @@ class Archive:
         for part in self.parts:
             counts = merge(counts, part.identifiers)
         return counts
+
+
+def drop_locks(part: PartFacts, before: int, context: Context) -> None:
+    """No password is tried on what counts as clear already: the effort is for the rest of the message."""
+    if part.strength is Strength.NONE:
+        del context.budget.locks[before:]
+
+
+def ends_readably(data: bytes) -> bool:
+    """True if text, or a ZIP directory, stands at the end of what should be ciphertext throughout. Random bytes do so
+    once in 10^5 archives.
+    """
+    tail = data[-_TAIL:].replace(b"\0", b"")
+    at = data.rfind(b"PK\x05\x06", max(0, len(data) - _ZIP_END_WITHIN))
+    zipped = at >= 0 and data[at + 4 : at + 8] == bytes(4)  # its first disk, of which there is one
+    return zipped or bool(_TEXT_END.search(tail))
+
+
+def is_mark(data: bytes) -> bool:
+    """True if that is the fixed line by which the writer `rars` marks its archives."""
+    return bool(_MARK.fullmatch(data))
+
+
+def without_mark(data: bytes, start: int) -> bytes:
+    """The archive without that line, which stands readable even between headers that are encrypted."""
+    found = _MARK.search(data, start, start + _MARK_WITHIN)
+    return data[: found.start()] + data[found.end() :] if found else data
 
 
 def start_of(data: bytes, *magics: bytes) -> int:

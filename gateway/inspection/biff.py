@@ -29,7 +29,7 @@ def read(file: CompoundFile, name: str) -> Legacy:
     stream = file.read(name, most=file.size(name))
     before: set[int] = set()
     records = _records(stream)
-    version, scheme = 0, None
+    version, scheme, guarded = 0, None, False
     for number, start, end in records:
         if number in _BEGINS and not before:
             version = int.from_bytes(stream[start : start + 2], "little")
@@ -37,13 +37,14 @@ def read(file: CompoundFile, name: str) -> Legacy:
             scheme = _scheme(stream[start:end], version)
             break
         before.add(number)
+        guarded = guarded or (number in _PROTECTIONS and bool(stream[start:end].strip(b"\0")))
         if number == _END:
             break  # of the globals, in which FilePass would stand
     program = "Excel 97-2003" if version == _BIFF8 else "Excel 95 or older"
     if not before & _BEGINS:
         raise LegacyError("no beginning of a workbook")
     if scheme is None:
-        findings = ("write-protected",) if before & _PROTECTIONS else ()
+        findings = ("write-protected",) if guarded else ()
         return Legacy(False, f"{program} workbook, not encrypted", findings)
     bodies, odd = _bodies(stream, records)
     clear = not looks_random(bodies) if scheme.random else readable(bodies)

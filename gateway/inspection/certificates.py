@@ -12,9 +12,10 @@ import re
 
 import pybase64
 
+from gateway.inspection import cms_names
 from gateway.inspection.ber import BIT_STRING, INTEGER, OCTET_STRING, OID, SEQUENCE, BerError, Element, Reader
-from gateway.inspection.ciphertext import holds_prose
-from gateway.inspection.cms_algorithms import oid
+from gateway.inspection.ciphertext import holds_prose, looks_random
+from gateway.inspection.cms_algorithms import algorithm, oid, wordy
 from gateway.inspection.limits import Context
 from gateway.model import PartFacts
 
@@ -23,13 +24,18 @@ _STORE = "pkcs12"
 _MATERIAL_MOST = 64 * 1024  # octets of certificates and the like in one file
 _LIST_MOST = 1024 * 1024  # of a revocation list
 _PROSE_MOST = 1500  # octets of running words: names of authorities, their terms
-_ELEMENTS_MOST = 20_000
+_ELEMENTS_MOST = 100_000
 _BLOCKS_MOST = 50
 _FAR = 8 * 1024  # how far into a PEM file its first line may stand behind other text
 _TIMES = (0x17, 0x18)
 _TAG_0, _TAG_1, _TAG_3 = 0xA0, 0xA1, 0xA3
 _PKCS7 = oid("1.2.840.113549.1.7.1")[:-1]
-_TIMES_OR_SEQUENCE = (*_TIMES, SEQUENCE)
+_BOOLEAN = 0x01
+_UNIQUE_IDENTIFIERS = (0x81, 0x82, 0xA1, 0xA2)
+_SIGNATURE_MOST = 64 * 1024  # octets; SLH-DSA has signatures of 50,000
+_KEY_MOST = 8192
+_PARAMETERS_SEARCHED = 256  # a group that is spelt out comes behind
+_SERIAL_MOST, _TIME_MOST, _OID_MOST = 64, 20, 32
 
 _BLOCK = re.compile(
     rb"\s*-----BEGIN ([A-Z0-9 #]{3,40})-----[ \t]*\r?\n((?:[A-Za-z-]{1,20}: [^\r\n]{0,100}\r?\n){0,4}"
@@ -126,14 +132,16 @@ def _binary(data: bytes) -> PartFacts:
     outer = reader.read(0, len(data))
     if outer.next != len(data):
         return PartFacts(KIND, findings=("trailing-bytes",), size=len(data))
-    return _material(data, _shape(reader, outer))
+    most = _MATERIAL_MOST if len(data) <= _MATERIAL_MOST or not _is_list(reader, outer) else _LIST_MOST
+    proper = len(data) <= most and not holds_prose(data, _PROSE_MOST) and _shape(reader, outer)
+    return PartFacts(KIND, findings=("key-material",) if proper else ("clear-text",), size=len(data))
 
 
-def _material(words: bytes, shaped: bool) -> PartFacts:
-    """Key material where the shape is right and there is little to read."""
-    small = len(words) <= _MATERIAL_MOST or (len(words) <= _LIST_MOST and not holds_prose(words))
-    proper = shaped and small and not holds_prose(words, _PROSE_MOST)
-    return PartFacts(KIND, findings=("key-material",) if proper else ("clear-text",), size=len(words))
+def _is_list(reader: Reader, outer: Element) -> bool:
+    """True of a revocation list, which may be long: a time stands where a certificate has its dates in a sequence."""
+    signed = next(reader.children(outer))
+    tags = [field.tag for field, _ in zip(reader.children(signed), range(4), strict=False)]
+    return not set(tags[2:]).isdisjoint(_TIMES)
 
 
 def _shape(reader: Reader, outer: Element) -> bool:
@@ -141,28 +149,99 @@ def _shape(reader: Reader, outer: Element) -> bool:
     fields = list(reader.children(outer))
     tags = [field.tag for field in fields]
     if tags == [INTEGER, INTEGER]:
-        return fields[1].size <= 8
+        return fields[1].size <= 8 and outer.size <= _KEY_MOST and looks_random(reader.contents(fields[0]))
     if tags == [SEQUENCE, BIT_STRING]:
-        return outer.size <= 8192
+        try:
+            return _public_key(reader, outer)
+        except BerError:
+            return False
     return _signed_shape(reader, outer)
 
 
 def _signed_shape(reader: Reader, outer: Element) -> bool:
-    """SIGNED{...}: what is signed, an algorithm and a signature (RFC 5280 section 4.1, RFC 2986 section 4)."""
+    """SIGNED{...}: what is signed, an algorithm and a signature (RFC 5280 sections 4.1 and 5.1, RFC 2986 section 4)."""
     try:
         fields = list(reader.children(outer))
         if [field.tag for field in fields] != [SEQUENCE, SEQUENCE, BIT_STRING]:
             return False
-        tags = [field.tag for field in reader.children(fields[0])]
+        algorithm(reader, fields[1])
+        inner = list(reader.children(fields[0]))
+        if fields[2].size > _SIGNATURE_MOST or not looks_random(reader.contents(fields[2])[1:]):
+            return False
+        tags = [field.tag for field in inner]
+        if tags[:3] == [INTEGER, SEQUENCE, SEQUENCE] and tags[3:] in ([], [_TAG_0]):
+            return _request(reader, inner)
+        if SEQUENCE in tags[:2] and set(tags[2:4]) & set(_TIMES):
+            return _revocation_list(reader, inner)
+        return _certificate(reader, inner)
     except BerError:
         return False
-    certificate = [tag for tag in tags if tag not in (_TAG_0, _TAG_1, 0x81, 0x82, 0xA2, _TAG_3)]
-    if certificate == [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE]:
-        return fields[2].size <= 8192
-    if tags == [INTEGER, SEQUENCE, SEQUENCE, _TAG_0] or tags == [INTEGER, SEQUENCE, SEQUENCE]:
-        return fields[2].size <= 8192  # a request
-    listed = [tag for tag in tags if tag not in (INTEGER, _TAG_0)]
-    return len(listed) >= 3 and listed[:2] == [SEQUENCE, SEQUENCE] and all(t in _TIMES_OR_SEQUENCE for t in listed[2:])
+
+
+def _certificate(reader: Reader, fields: list[Element]) -> bool:
+    """TBSCertificate: version, serial number, algorithm, issuer, validity, subject, public key, extensions."""
+    if fields and fields[0].tag == _TAG_0:
+        if reader.only(fields[0]).size != 1:
+            return False
+        fields = fields[1:]
+    if [field.tag for field in fields[:6]] != [INTEGER, *[SEQUENCE] * 5]:
+        return False
+    serial, kind, issuer, validity, subject, key = fields[:6]
+    if serial.size > _SERIAL_MOST or wordy(reader.contents(serial)):
+        return False
+    algorithm(reader, kind)
+    cms_names.name(reader, issuer)
+    cms_names.name(reader, subject)
+    times = list(reader.children(validity))
+    if len(times) != 2 or any(time.tag not in _TIMES or time.size > _TIME_MOST for time in times):
+        return False
+    return _public_key(reader, key) and all(_extra(reader, extra) for extra in fields[6:])
+
+
+def _extra(reader: Reader, element: Element) -> bool:
+    """Unique identifiers, which nobody uses, and extensions."""
+    if element.tag in _UNIQUE_IDENTIFIERS:
+        return element.size <= _SERIAL_MOST and not wordy(reader.contents(element))
+    return element.tag == _TAG_3 and all(_extension(reader, item) for item in reader.children(reader.only(element)))
+
+
+def _extension(reader: Reader, item: Element) -> bool:
+    fields = list(reader.children(item))
+    tags = [field.tag for field in fields]
+    if tags not in ([OID, OCTET_STRING], [OID, _BOOLEAN, OCTET_STRING]) or fields[0].size > _OID_MOST:
+        return False
+    return not wordy(reader.contents(fields[0])) and (len(tags) == 2 or fields[1].size == 1)
+
+
+def _public_key(reader: Reader, element: Element) -> bool:
+    """SubjectPublicKeyInfo; the parameters may spell out a group."""
+    fields = list(reader.children(element))
+    if [field.tag for field in fields] != [SEQUENCE, BIT_STRING] or element.size > _KEY_MOST:
+        return False
+    return not wordy(reader.contents(fields[0])[:_PARAMETERS_SEARCHED]) and looks_random(reader.contents(fields[1])[1:])
+
+
+def _request(reader: Reader, fields: list[Element]) -> bool:
+    cms_names.name(reader, fields[1])
+    return fields[0].size == 1 and _public_key(reader, fields[2])
+
+
+def _revocation_list(reader: Reader, fields: list[Element]) -> bool:
+    """TBSCertList; the entries are numbers and dates."""
+    if fields[0].tag == INTEGER:
+        if fields[0].size != 1:
+            return False
+        fields = fields[1:]
+    if len(fields) < 3 or [field.tag for field in fields[:2]] != [SEQUENCE, SEQUENCE]:
+        return False
+    algorithm(reader, fields[0])
+    cms_names.name(reader, fields[1])
+    for field in fields[2:]:
+        if field.tag == SEQUENCE and holds_prose(reader.contents(field)):
+            return False
+        if field.tag not in (*_TIMES, SEQUENCE, _TAG_0) or (field.tag in _TIMES and field.size > _TIME_MOST):
+            return False
+    return True
 
 
 def _armoured(data: bytes) -> PartFacts:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import pybase64
 
-from gateway.inspection import certificates, cms_recipients, identifiers
+from gateway.inspection import certificates, cms_names, cms_recipients, identifiers
 from gateway.inspection.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, SET, BerError, Element, Reader
 from gateway.inspection.ciphertext import holds_prose, looks_random
 from gateway.inspection.cms_algorithms import CIPHERS, ZLIB, Cipher, algorithm, oid, vector
@@ -22,17 +22,18 @@ from gateway.inspection.cms_password import Content, locks
 from gateway.inspection.cms_recipients import Recipients
 from gateway.inspection.findings import CONTACT
 from gateway.inspection.limits import Context
-from gateway.model import Encrypted, PartFacts, Strength
+from gateway.model import Counts, Encrypted, PartFacts, Strength
 
 KIND = "smime"
 _KEY_MATERIAL_MOST = 64 * 1024
 _CERTIFICATE_PROSE = 1500  # octets of running words: names of authorities, their terms
+_SIGNER_PROSE = 80  # the same of what a signer signs beside the content: the name of one authority
 _CLEAR_ATTRIBUTES_MOST = 512
 _ATTRIBUTES_DEPTH = 6
 _WORDS_LEAST = 5  # different characters of a string among attributes that may say something
 _MAC_LEAST, _MAC_MOST = 4, 16
 _ORIGINATOR_MOST = 16 * 1024
-_NAME_MOST = 8 * 1024  # octets of recipients' names that are searched for identifiers
+_NAME_MOST = 16 * 1024  # characters of the names of all recipients' authorities
 _SMALL = 32  # of an OID
 _PIECE = 256 * 1024  # of compressed data, expanded at a time
 _RATIO_FROM = 1024 * 1024
@@ -178,16 +179,45 @@ def _signed(reader: Reader, body: Element, context: Context) -> PartFacts:
 
 def _is_public(reader: Reader, fields: list[Element]) -> bool:
     """Nothing but certificates, revocation lists and signatures, few words in all of them, and not large."""
-    if sum(field.size for field in fields) > _KEY_MATERIAL_MOST:
+    if sum(field.size for field in fields) > _KEY_MATERIAL_MOST or fields[0].size != 1:
         return False
     if holds_prose(b"\0".join(reader.contents(field) for field in fields), _CERTIFICATE_PROSE):
         return False
-    for group in fields:
-        if group.tag in (_TAG_0, _TAG_1):
-            items = [item for item in reader.children(group) if item.tag == SEQUENCE]
-            if not certificates.public_only(reader, items):
+    try:
+        for kind in reader.children(fields[1]):
+            algorithm(reader, kind)
+        groups = [list(reader.children(field)) for field in fields[2:-1]]
+        signers = [_is_signer(reader, list(reader.children(item))) for item in reader.children(fields[-1])]
+    except BerError:
+        return False
+    return all(signers) and all(certificates.public_only(reader, group) for group in groups)
+
+
+def _is_signer(reader: Reader, fields: list[Element]) -> bool:
+    """SignerInfo (RFC 5652 section 5.3): who, the algorithms, attributes that say nothing, and a signature."""
+    tags = [field.tag for field in fields]
+    if tags[2:] not in (
+        [SEQUENCE, *one, SEQUENCE, OCTET_STRING, *two] for one in ([], [_TAG_0]) for two in ([], [_TAG_1])
+    ):
+        return False
+    reader.number(fields[0])
+    cms_names.recipient(reader, fields[1])
+    for field in fields[2:]:
+        contents = reader.contents(field)
+        if field.tag == SEQUENCE:
+            algorithm(reader, field)
+        elif field.tag == OCTET_STRING and not looks_random(contents):
+            return False
+        elif field.tag in (_TAG_0, _TAG_1):
+            if holds_prose(contents, _SIGNER_PROSE if field.tag == _TAG_0 else _CERTIFICATE_PROSE):
+                return False
+            if not all(_is_attribute(reader, item) for item in reader.children(field)):
                 return False
     return True
+
+
+def _is_attribute(reader: Reader, item: Element) -> bool:
+    return item.tag == SEQUENCE and [field.tag for field in reader.children(item)] == [OID, SET]
 
 
 def _encapsulated(reader: Reader, element: Element) -> tuple[bytes, Element | None]:
@@ -244,6 +274,7 @@ def _compressed(reader: Reader, body: Element, context: Context) -> PartFacts:
     fields = list(reader.children(body))
     if [field.tag for field in fields] != [INTEGER, SEQUENCE, SEQUENCE]:
         raise BerError("not compressed data")
+    reader.number(fields[0])
     scheme = "S/MIME compressed"
     if algorithm(reader, fields[1]).identifier != ZLIB:
         return PartFacts(KIND, scheme=scheme, findings=("compressed-only", "unknown-algorithm"))
@@ -327,7 +358,7 @@ def _enveloped(reader: Reader, body: Element, context: Context, *, authenticated
         findings.append("clear-attributes")
     strength = min(sealed.strength, recipients.strength)
     name = f" {sealed.cipher.name} to {recipients.words}" if sealed.cipher else ""
-    counts, named = _named(recipients, context)
+    counts, named, wordy = _named(recipients, context)
     facts = PartFacts(
         KIND,
         strength,
@@ -339,15 +370,21 @@ def _enveloped(reader: Reader, body: Element, context: Context, *, authenticated
     )
     if sealed.cipher and strength:
         context.budget.locks.extend(locks(recipients.passwords, _trial(reader, sealed.cipher, sealed, rest)))
-    return _spoil(facts) if readable else facts
+    return _spoil(facts) if readable or wordy else facts
 
 
-def _named(recipients: Recipients, context: Context) -> tuple[tuple[tuple[str, int], ...], tuple[str, ...]]:
-    """Identifiers in the names of the recipients' authorities; addresses stand there as a matter of course."""
-    words = "\n".join(dict.fromkeys(name.partition(";serial=")[0] for name in recipients.names))[:_NAME_MOST]
-    counts = identifiers.count_in_name(words.replace("smime:issuer=", ""), context.clues.watch_words)
+def _named(recipients: Recipients, context: Context) -> tuple[Counts, tuple[str, ...], bool]:
+    """Identifiers in the names of the recipients' authorities, and whether the names are more than names.
+
+    Addresses stand there as a matter of course.
+    """
+    names = dict.fromkeys(name.partition(";serial=")[0] for name in recipients.names)
+    words = "\n".join(names).replace("smime:issuer=", "")
+    counts = identifiers.count_in_name(words[:_NAME_MOST], context.clues.watch_words)
     counts = tuple(count for count in counts if count[0] not in CONTACT)
-    return counts, ("identifier-in-name",) if counts else ()
+    wordy = len(words) > _NAME_MOST or holds_prose(words.encode(), _CERTIFICATE_PROSE)
+    findings = ("identifier-in-name",) if counts else ()
+    return counts, (*findings, "clear-metadata") if wordy else findings, wordy
 
 
 def _trial(reader: Reader, cipher: Cipher, sealed: _Sealed, rest: list[Element]) -> Content:

@@ -8,6 +8,7 @@ nonce of the wrong size is noticed. Failures: `BerError` from readers.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from gateway.inspection.ber import OCTET_STRING, OID, SEQUENCE, BerError, Element, Reader
@@ -15,6 +16,8 @@ from gateway.model import Strength
 
 _ALGORITHM_MOST = 256  # octets of an AlgorithmIdentifier, parameters included
 _NONCE_MOST = 32
+_PRINTED = re.compile(rb"[ -~]{8,}")  # one random stretch of 16 octets in a hundred has so many in a row
+_WORDS_LEAST = 24  # octets in such rows: random data as short as parameters never has them
 
 
 def oid(dotted: str) -> bytes:
@@ -158,10 +161,17 @@ SCRYPT = oid("1.3.6.1.4.1.11591.4.11")
 ZLIB = oid("1.2.840.113549.1.9.16.3.8")
 
 
+def wordy(data: bytes) -> bool:
+    """True if what should be numbers, identifiers and random octets holds a text, 8-bit or 16-bit."""
+    return sum(map(len, _PRINTED.findall(data.replace(b"\0", b"")))) >= _WORDS_LEAST
+
+
 def algorithm(reader: Reader, element: Element) -> Algorithm:
     """An AlgorithmIdentifier (RFC 5280 section 4.1.1.2), of a size that leaves no room for text."""
     if not element.constructed or element.size > _ALGORITHM_MOST:
         raise BerError("not an AlgorithmIdentifier")
+    if wordy(reader.contents(element)):
+        raise BerError("words among the parameters of an algorithm")
     fields = list(reader.children(element))
     if not 1 <= len(fields) <= 2 or fields[0].tag != OID:
         raise BerError("not an AlgorithmIdentifier")

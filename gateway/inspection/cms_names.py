@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 
 from gateway.inspection.ber import INTEGER, OCTET_STRING, OID, SEQUENCE, SET, BerError, Element, Reader
-from gateway.inspection.cms_algorithms import dotted, oid
+from gateway.inspection.cms_algorithms import dotted, oid, wordy
 
 _NAME_MOST = 1024  # octets of an issuer's name
 _TEXT_MOST = 512  # characters of a name; of a longer one its digest is given
 _SERIAL_MOST = 64
 _KEY_IDENTIFIER_MOST = 64
 _PARTS_MOST = 64
+_KIND_MOST = 32
 
 _SHORT = {
     oid("2.5.4.3"): "CN",
@@ -47,13 +48,15 @@ def issuer_and_serial(reader: Reader, element: Element) -> str:
     fields = list(reader.children(element))
     if [field.tag for field in fields] != [SEQUENCE, INTEGER] or not 0 < fields[1].size <= _SERIAL_MOST:
         raise BerError("odd issuer and serial number")
+    if wordy(reader.contents(fields[1])):
+        raise BerError("words for a serial number")
     serial = reader.contents(fields[1]).lstrip(b"\0").hex().upper() or "00"
     return f"smime:issuer={name(reader, fields[0])};serial={serial}"
 
 
 def key_identifier(reader: Reader, element: Element) -> str:
     """The text of a SubjectKeyIdentifier."""
-    if not 0 < element.size <= _KEY_IDENTIFIER_MOST:
+    if not 0 < element.size <= _KEY_IDENTIFIER_MOST or wordy(reader.contents(element)):
         raise BerError("odd key identifier")
     return f"smime:ski={reader.contents(element).hex().upper()}"
 
@@ -78,6 +81,8 @@ def _attribute(reader: Reader, item: Element) -> str:
     if item.tag != SEQUENCE or len(fields) != 2 or fields[0].tag != OID:
         raise BerError("not a name")
     kind = reader.contents(fields[0])
+    if len(kind) > _KIND_MOST or wordy(kind):
+        raise BerError("words for an attribute's type")
     value = reader.contents(fields[1])
     text = _text(fields[1].tag, value)
     if kind not in _SHORT or text is None:

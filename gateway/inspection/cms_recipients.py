@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from gateway.inspection import cms_names
 from gateway.inspection.ber import BIT_STRING, INTEGER, OCTET_STRING, OID, SEQUENCE, BerError, Element, Reader
-from gateway.inspection.ciphertext import looks_random
+from gateway.inspection.ciphertext import holds_prose, looks_random
 from gateway.inspection.cms_algorithms import (
     CIPHERS,
     DIFFIE_HELLMAN,
@@ -33,6 +33,7 @@ from gateway.inspection.cms_algorithms import (
     algorithm,
     oid,
     vector,
+    wordy,
 )
 from gateway.model import Strength
 
@@ -165,7 +166,7 @@ def _key_transport(reader: Reader, fields: list[Element], found: Recipients) -> 
         found.lower(Strength.STRONG, "legacy-key-transport")
     if len(key) < _RSA_2048:
         found.lower(Strength.WEAK, "weak-key")
-    if not looks_random(key):
+    if not looks_random(key) or holds_prose(key):
         found.lower(Strength.NONE, "looks-readable")
 
 
@@ -225,7 +226,7 @@ def _originator(reader: Reader, element: Element, found: Recipients) -> None:
 def _key_kind(reader: Reader, element: Element) -> bytes:
     """The identifier of a public key's algorithm, whose parameters may spell out a whole group."""
     fields = list(reader.children(element))
-    if not fields or fields[0].tag != OID or len(fields) > 2:
+    if not fields or fields[0].tag != OID or len(fields) > 2 or wordy(reader.contents(element)):
         raise BerError("odd originator key")
     return reader.contents(fields[0])
 
@@ -249,6 +250,8 @@ def _wrapped_keys(reader: Reader, element: Element, found: Recipients) -> None:
         if fields[0].tag == _TAG_0:
             inner = list(reader.children(fields[0]))
             if not inner or inner[0].tag != OCTET_STRING or fields[0].size > _SHORT_FIELDS_MOST or len(inner) > 2:
+                raise BerError("odd key identifier")
+            if wordy(reader.contents(fields[0])):
                 raise BerError("odd key identifier")
             found.name(cms_names.key_identifier(reader, inner[0]))
         else:
@@ -280,6 +283,8 @@ def _shared_key(reader: Reader, fields: list[Element], found: Recipients) -> Non
         raise BerError("odd recipient with a shared key")
     named = list(reader.children(fields[1]))
     if not named or named[0].tag != OCTET_STRING or named[0].size > 64 or len(named) > 2 or fields[1].size > 96:
+        raise BerError("odd key identifier")
+    if wordy(reader.contents(fields[1])):
         raise BerError("odd key identifier")
     found.secret += 1
     _wrap(reader, fields[2], Strength.ACCEPTABLE, found)
@@ -364,7 +369,7 @@ def _other(reader: Reader, fields: list[Element], found: Recipients) -> None:
             found.lower(Strength.WEAK, "weak-key")
     else:
         found.lower(Strength.NONE, "unknown-algorithm")
-    if not looks_random(sealed):
+    if not looks_random(sealed) or holds_prose(sealed):
         found.lower(Strength.NONE, "looks-readable")
     if algorithm(reader, parts[4]).identifier not in KEM_DERIVATIONS:
         found.lower(Strength.NONE, "unknown-algorithm")

@@ -3,7 +3,7 @@
 Guarantees: compression protects nothing, so a stream is worth what it expands to, where that is its whole; readable
 bytes beside it (a comment, extra fields, bytes behind the end) make it `none`. Expanded in pieces, within the ratio
 and what is left of the budget, and not beyond the beginning where that shows nothing that could be encrypted.
-Failures: `CompressedError` and the libraries' errors for a stream that is damaged or cut short.
+Failures: none raised; a stream that is damaged or cut short is `none` with a finding.
 """
 
 from __future__ import annotations
@@ -123,6 +123,13 @@ def judge(data: bytes, context: Context) -> PartFacts:
     kind = _kind(data)
     if kind == "zstd":
         return PartFacts(kind, scheme="zstd, not looked into", findings=("not-examined",), size=len(data))
+    try:
+        return _judge(kind, data, context)
+    except (CompressedError, zlib.error, lzma.LZMAError, OSError, EOFError):
+        return PartFacts(kind, findings=("unreadable",), size=len(data))
+
+
+def _judge(kind: str, data: bytes, context: Context) -> PartFacts:
     head = _expand(kind, _Stream(data, _PEEK), peek=True)
     if not may_be_encrypted(head):
         return PartFacts(kind, scheme=f"{kind}, not encrypted", findings=("clear-text",), size=len(data))
@@ -152,6 +159,8 @@ def _facts(kind: str, stream: _Stream, inner: PartFacts, context: Context) -> Pa
     scheme = f"{inner.scheme}, in {kind}" if inner.scheme else f"{kind}, not encrypted"
     if inner.strength > Strength.NONE == strength:
         scheme = f"partly {scheme}"
+    for code in inner.findings if inner.strength is Strength.NONE else ():
+        stream.find(code)
     identifiers = merge(counts, inner.identifiers)
     return replace(
         PartFacts(kind, strength, scheme, state, tuple(stream.findings), (inner,), identifiers, len(stream.data)),

@@ -31,7 +31,7 @@ _SIZES = {
     4: {_CIPHER: 16, _COMPRESSION: 4, _SEED: 32},
 }
 _NEEDED = {3: (_CIPHER, _SEED, _KDF_SEED, _ROUNDS, _IV, _START), 4: (_CIPHER, _SEED, _IV, _KDF)}
-_END_MOST = 8  # octets of the field that ends the header: programs write CR LF CR LF
+_END_MOST = 4  # octets of the field that ends the header: CR LF CR LF, or what a program takes for that
 _BLOCK = 16
 _NAME_MOST = 255  # characters of words in the public custom data
 _AES_ROUNDS_FEW = 1000  # worth a finding
@@ -90,7 +90,7 @@ def _fields(data: bytes, version: int) -> _Fields:
         if len(value) != length or at > _HEADER_MOST:
             raise KeePassError("header")
         if number == _END:
-            if length > _END_MOST or value.strip(b"\r\n\0"):
+            if length > _END_MOST:
                 raise KeePassError("end of header")
             break
         if number in found or not _fits(number, length, version):

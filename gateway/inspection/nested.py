@@ -24,7 +24,7 @@ _MAGICS = (
     b"age-encryption.org",
     b"-----BEGIN ",
     b"\x30",
-    b"v",
+    b"=ybegin ",
     b"{\\rtf",
 )
 
@@ -33,4 +33,4 @@ def may_be_encrypted(head: bytes) -> bool:
     """Could the beginning be of a format that is ever more than `none`, or of a message or archive that holds one?"""
     if head.startswith(_MAGICS) or b"%PDF-" in head[:1024] or b"-----BEGIN" in head or head[257:262] == b"ustar":
         return True
-    return bool(head) and (head[0] >= 0x80 or b":" in head[:1000] or b"M" in head[:2] or b"begin " in head)
+    return bool(head) and (head[0] >= 0x80 or b":" in head[:1000] or b"begin " in head)

@@ -26,6 +26,7 @@ _INFO_MOST = 64 * 1024
 _SIDE_STREAM_MOST = 64 * 1024
 _PADDING_MOST = 4096 + 16
 _SUMMARIES = ("\x05summaryinformation", "\x05documentsummaryinformation")
+_SHEETJS_MARK = (("\x01sh33tj5",), b"7262")  # SheetJS puts it into every compound file
 _WORDS = re.compile(rb"[A-Za-z0-9]{4}|(?:[A-Za-z0-9]\0){4}")
 
 
@@ -98,14 +99,15 @@ def _package_is_ciphertext(package: bytes, blockwise: bool) -> bool:
     """True if the package looks random as far as its stated size, and is padding from there (MS-OFFCRYPTO 2.3.4.4)."""
     if len(package) < 24:
         raise OfficeError("EncryptedPackage cut short")
-    end = 8 + (struct.unpack_from("<Q", package)[0] + 15 & ~15)
-    if end > len(package):
+    size = struct.unpack_from("<Q", package)[0]
+    if 8 + size > len(package):
         raise OfficeError("EncryptedPackage shorter than it says")
+    end = 8 + (size + 15 & ~15)  # the last block of a cipher that has blocks
     padding = package[end:]
     padded = not padding.strip(b"\0") or (len(padding) <= _PADDING_MOST and looks_random(padding))
     if blockwise:
         return padded and looks_random(without_repeats(package[8:end]))
-    return padded and looks_random(package, 8, end)
+    return padded and looks_random(package, 8, min(end, len(package)))
 
 
 def _beside(file: CompoundFile) -> list[str]:
@@ -122,7 +124,7 @@ def _beside(file: CompoundFile) -> list[str]:
         elif path[0] == "\x06dataspaces":
             if readable(content):
                 findings.append("clear-metadata")
-        elif content.strip(b"\0"):
+        elif content.strip(b"\0") and (path, content) != _SHEETJS_MARK:
             findings.append("unexpected-stream")
     storages = {path[0] for path in file.storages}
     if storages - {"\x06dataspaces", "objectpool"} or file.root.name.lower() not in ("", "root entry", "r"):

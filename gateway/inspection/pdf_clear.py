@@ -32,17 +32,21 @@ from gateway.model import Counts
 
 _READABLE = bytes(range(32, 127)) + b"\t\r\n"
 _BLOCK = 16
-_HOPS_MOST = 3  # from a reference to a value
-_PLACES_MOST = 20
+_HOPS_MOST = 50  # objects that are read to learn what filters streams have
+_TAIL = 48  # the last octets of a stream, which a look at windows leaves out
 _GCM_LEAST = 12 + 16
 _INFLATED_MOST = 1024 * 1024
 _INFLATED_TELLING = 256  # noise that begins like zlib data breaks off long before
+_TABLES_MOST = 8 * 1024 * 1024  # octets of cross-reference streams of one document, expanded
 _TABLE_READABLE = 0.9  # share of readable octets above which a cross-reference stream is text
+_OCTET_STRING = 4  # its tag (X.690)
 _SIGNATURE_MOST = 64 * 1024
+_CERTIFICATE_PROSE = 1500  # octets of running words: names of authorities, their terms
 _NAMES_MOST = 20_000
 _SILENT = "metadata without information"  # no finding by itself
 _TIMESTAMP = bytes.fromhex("060b2a864886f70d0109100104")  # id-ct-TSTInfo (RFC 3161)
 
+_INTEGER = re.compile(rb"[\0\t\n\x0c\r ]{0,32}(\d{1,12})(?!\d)")
 _LETTER = re.compile(rb"[A-Za-z]")
 _CLEAR_IN_RC4 = re.compile(rb"[ -~\t\r\n]{12,}")  # by chance once in 100,000 in ciphertext
 _LETTERS_LEAST = 8
@@ -215,18 +219,20 @@ def _is_signature(document: Document, start: int, octets: bytes, context: Contex
         return False
     if not isinstance(holder, dict) or b"ByteRange" not in holder:
         return False
-    if not octets.strip(b"\0"):
-        return True
+    if not octets.strip(b"\0") or (octets[0] == _OCTET_STRING and _is_noise(octets.rstrip(b"\0"))):
+        return True  # nothing yet, or a bare signature value (adbe.x509.rsa_sha1)
     return cms.recognise(octets) and (_TIMESTAMP in octets[:128] or _signs_only(octets.rstrip(b"\0"), context))
 
 
 def _signs_only(octets: bytes, context: Context) -> bool:
-    """The zeros that fill up the space may also have ended the signature itself."""
+    """True for a signature around nothing. The zeros that fill up the space may also have ended the signature."""
     for zeros in range(4):
         try:
-            return "key-material" in cms.judge(octets + bytes(zeros), context).findings
+            part = cms.judge(octets + bytes(zeros), context)
         except ValueError:
             continue
+        alone = not part.parts and set(part.findings) <= {"key-material", "signed-only"}
+        return alone and not holds_prose(octets, _CERTIFICATE_PROSE)
     return False
 
 
@@ -235,12 +241,19 @@ def _signs_only(octets: bytes, context: Context) -> bool:
 
 def _streams(document: Document, found: Encryption, context: Context) -> Iterator[str]:
     """Streams that are no ciphertext of the form promised for them."""
+    expanded = 0
+    known: dict[int, bool] = {}
+    lengths: dict[int, set[int]] = {}
     for stream in document.streams:
         if stream.dictionary.get(b"Type") == b"XRef":
-            if not _is_table(document.data, stream, context):
+            table = _decoded(document.data, stream, context) if expanded < _TABLES_MOST else None
+            expanded += len(table or b"")
+            if table is None or not _is_table(table, stream):
                 yield "unencrypted-stream"
             continue
-        form = _own_form(document, stream, found)
+        if not _is_as_long_as_stated(document, stream, lengths):
+            yield "bytes-between-objects"
+        form = _own_form(document, stream, found, known)
         if form is not Form.NONE and _is_cipher_stream(document.data, stream, form):
             continue
         if stream.dictionary.get(b"Type") == b"Metadata":  # some programs leave it clear without saying so
@@ -253,28 +266,30 @@ def _streams(document: Document, found: Encryption, context: Context) -> Iterato
             yield "unencrypted-stream"
 
 
-def _own_form(document: Document, stream: Stream, found: Encryption) -> Form:
+def _own_form(document: Document, stream: Stream, found: Encryption, known: dict[int, bool]) -> Form:
     """The form of a stream's data: its own crypt filter goes before the document's (ISO 32000-2 section 7.4.10)."""
-    names = _resolved(document, stream.dictionary.get(b"Filter"))
+    names = _as_list(stream.dictionary.get(b"Filter"))
     if b"Crypt" not in names:
-        return found.streams
-    parameters = _resolved(document, stream.dictionary.get(b"DecodeParms"))
+        return Form.NONE if _names_crypt(document, names, known) else found.streams
+    parameters = _as_list(stream.dictionary.get(b"DecodeParms"))
     index = names.index(b"Crypt")
     chosen = parameters[index] if index < len(parameters) else None
     name = chosen.get(b"Name", b"Identity") if isinstance(chosen, dict) else b"Identity"
     return dict(found.filters).get(name, Form.NONE) if isinstance(name, bytes) and name != b"Identity" else Form.NONE
 
 
-def _resolved(document: Document, value: Value, depth: int = 0) -> list[Value]:
-    """The value as a list, references followed to every object of that number."""
-    if isinstance(value, Reference):
-        if depth > _HOPS_MOST:
-            return []
-        places = document.objects.get(value.number, [])[:_PLACES_MOST]
-        return [item for at in places for item in _resolved(document, read(document.data, at)[0], depth + 1)]
-    if isinstance(value, list) and depth <= _HOPS_MOST:
-        return [item for one in value[:_PLACES_MOST] for item in _resolved(document, one, depth + 2)]
-    return _as_list(value)
+def _names_crypt(document: Document, value: Value, known: dict[int, bool]) -> bool:
+    """True if a reference leads to the /Crypt filter, in whatever object has its number. Each object is read once."""
+    if isinstance(value, list):
+        return any(_names_crypt(document, item, known) for item in value)  # as deep as was read
+    if not isinstance(value, Reference):
+        return value == b"Crypt"
+    if value.number not in known:
+        places = document.objects.get(value.number, [])
+        known[value.number] = len(known) >= _HOPS_MOST or len(places) > _HOPS_MOST  # too many count as such
+        if not known[value.number]:
+            known[value.number] = any(_names_crypt(document, read(document.data, at)[0], known) for at in places)
+    return known[value.number]
 
 
 def _as_list(value: Value) -> list[Value]:
@@ -293,9 +308,23 @@ def _is_cipher_stream(data: bytes, stream: Stream, form: Form) -> bool:
         return False
     if data.startswith(_MAGIC, start) or _inflates(data, start, end):
         return False
+    if end - start >= _TAIL and not _is_noise(data[end - _TAIL : end]):
+        return False
     if end - start < 64:
         return _is_noise(data[start:end]) if form is not Form.RC4 else looks_random(data, start, end)
     return looks_random(data, start, end)
+
+
+def _is_as_long_as_stated(document: Document, stream: Stream, known: dict[int, set[int]]) -> bool:
+    """False where bytes stand between the end by /Length and `endstream`, or the other way round."""
+    stated = stream.dictionary.get(b"Length")
+    sizes = {end - stream.start for end in _ends(document.data, stream.start, stream.end)}
+    if isinstance(stated, Reference):
+        if stated.number not in known:
+            found = (_INTEGER.match(document.data, at) for at in document.objects.get(stated.number, []))
+            known[stated.number] = {int(match[1]) for match in found if match}
+        return not known[stated.number] or not known[stated.number].isdisjoint(sizes)
+    return number(stated) in sizes
 
 
 def _ends(data: bytes, start: int, end: int) -> Iterator[int]:
@@ -344,14 +373,13 @@ def _decoded(data: bytes, stream: Stream, context: Context) -> bytes | None:
     return out if inflater.eof and not inflater.unused_data.strip() else None
 
 
-def _is_table(data: bytes, stream: Stream, context: Context) -> bool:
+def _is_table(table: bytes, stream: Stream) -> bool:
     """True for a cross-reference stream (section 7.5.8): clear by rule, and therefore a place to hide text in."""
     widths = _as_list(stream.dictionary.get(b"W"))
     if len(widths) != 3 or not all(isinstance(width, Name) for width in widths):
         return False
     row = sum(number(width) for width in widths)
-    table = _decoded(data, stream, context)
-    if table is None or not 0 < row <= 64:
+    if not 0 < row <= 64:
         return False
     parameters = _as_list(stream.dictionary.get(b"DecodeParms"))
     predictor = number(parameters[0].get(b"Predictor")) if parameters and isinstance(parameters[0], dict) else 1

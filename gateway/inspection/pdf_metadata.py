@@ -56,7 +56,7 @@ _OF_THE_PROGRAM = frozenset(
     }
 )
 _PLACEHOLDERS = ("Untitled", "untitled", "(anonymous)", "(unspecified)", "unknown", "anonymous")
-_TAG = re.compile(r"<(/?)([^\s<>/]{1,200})([^<>]*)>|<[^>]*>")
+_TAG = re.compile(r"<(/?)([^\s<>/]{1,200})([^<>]*)>|<[^<>]*>")
 _ATTRIBUTE = re.compile(r"([^\s=<>\"']{1,200})\s*=\s*(\"[^\"]*\"|'[^']*')")
 
 

@@ -14,8 +14,8 @@ _NEST_MOST = 40
 _ENTRIES_MOST = 20_000  # of one dictionary or array that is read as such
 _STRINGS_MOST = 300_000
 _OBJECTS_MOST = 500_000
-_TRAILERS_MOST = 1000
-_ODD_MOST = 50  # stretches that belong to nothing: one is enough to condemn a document
+_TRAILERS_MOST = 500
+_ODD_MOST = 50  # stretches that belong to nothing are kept: one is enough to condemn a document
 
 _SPACE = b"\0\t\n\x0c\r "
 _WS = rb"\0\t\n\x0c\r "
@@ -97,9 +97,8 @@ class Document:
     odd: list[tuple[int, int]] = field(default_factory=list)  # bytes that belong to nothing
 
     def find_odd(self, start: int, end: int) -> None:
-        self.odd.append((start, end))
-        if len(self.odd) > _ODD_MOST:
-            raise PdfSyntaxError("too much that is no PDF syntax")
+        if len(self.odd) < _ODD_MOST:
+            self.odd.append((start, end))
 
 
 # ---------------------------------------------------------------- the whole file
@@ -143,31 +142,29 @@ def _add_trailer(document: Document, trailer: Trailer) -> None:
         raise PdfSyntaxError("too many trailers")
 
 
-def _object(document: Document, number: int, at: int, streams_most: int) -> int:
+def _object(document: Document, number_read: int, at: int, streams_most: int) -> int:
     """Reads on from behind `obj`; returns where the object ends, `endobj` missing or not."""
     data, size, body = document.data, len(document.data), at
-    while True:
-        if len(document.bodies) > _OBJECTS_MOST:
-            raise PdfSyntaxError("too many objects")
-        document.objects.setdefault(number, []).append(at)
-        at = _to_keyword(document, at, size)
+    document.objects.setdefault(number_read, []).append(at)
+    while len(document.bodies) < _OBJECTS_MOST:
+        start, at = at, _to_keyword(document, at, size)
         match = _WITHIN.match(data, at)
-        document.bodies.append((body, at))
+        document.bodies.append((start, at))
         if match is None:
-            if at < size:
-                raise PdfSyntaxError("object not understood")
             raise PdfSyntaxError("object not ended")
         if match["endobj"]:
             return match.end()
         if match["stream"]:
             if len(document.streams) >= streams_most:
                 raise PdfSyntaxError("too many streams")
-            return _stream(document, body, at, match.end())
-        before = _HEADER_BEFORE_OBJ.search(data, max(body, at - 90), at)
+            at = _stream(document, body, at, match.end())
+            continue
+        before = _HEADER_BEFORE_OBJ.search(data, max(start, at - 90), at)
         if match["other"] != b"obj" or before is None:
             return at
-        number, body = int(before[1]), match.end()
-        at = body
+        at = body = match.end()
+        document.objects.setdefault(int(before[1]), []).append(at)
+    raise PdfSyntaxError("too many objects")
 
 
 def _to_keyword(document: Document, at: int, size: int) -> int:
@@ -215,8 +212,7 @@ def _stream(document: Document, body: int, keyword: int, start: int) -> int:
     document.streams.append(Stream(value, body, start, end))
     if value.get(b"Type") == b"XRef":
         _add_trailer(document, Trailer(value, body, after))
-    at = _to_keyword(document, end + len(b"endstream"), len(data))
-    return at + len(b"endobj") if data.startswith(b"endobj", at) else at
+    return end + len(b"endstream")
 
 
 # ---------------------------------------------------------------- single objects

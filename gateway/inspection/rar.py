@@ -9,7 +9,7 @@ readable archive.
 from __future__ import annotations
 
 from gateway.inspection import rar4, rar5
-from gateway.inspection.archive import Archive, start_of
+from gateway.inspection.archive import Archive, drop_locks, start_of
 from gateway.inspection.limits import Context
 from gateway.model import PartFacts
 
@@ -31,5 +31,8 @@ def judge(data: bytes, context: Context) -> PartFacts:
         archive.find("leading-bytes")
         data = data[first:]
     read = rar5.read if data.startswith(rar5.MAGIC) else rar4.read
+    before = len(context.budget.locks)
     read(data, archive, context)
-    return archive.sum_up(context)
+    part = archive.sum_up(context)
+    drop_locks(part, before, context)
+    return part

@@ -12,7 +12,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from gateway.inspection.archive import Archive
+from gateway.inspection.archive import Archive, ends_readably, is_mark, without_mark
 from gateway.inspection.ciphertext import looks_random
 from gateway.inspection.limits import Context, Lock
 from gateway.inspection.rar_entry import PROOF_MOST, Entry, RarError, Seal, decrypt, judge_entry
@@ -33,6 +33,7 @@ _AES_VERSIONS = range(29, 37)
 _STORED = 0x30
 _SALT_SIZE = 8
 _PROOFS = 2
+_TRIES = 8  # places looked at for a recovery record
 _TRIAL = 6_000  # nominal microseconds of deriving one key
 _PASSWORD_MOST = 28  # characters; the derivation of longer ones is another, and cannot be done fast
 _BLOCKS_BESIDE = 1000  # beyond the members: comments, streams and the like
@@ -221,6 +222,8 @@ def _unpack_name(plain: bytes, packed: bytes) -> str:
 
 def _service(walk: _Walk, name: bytes, rest: bytes, entry: Entry, at: int) -> None:
     """Comment, recovery record, alternate streams, rights: clear unless they are encrypted as members are."""
+    if name == b"RARS" and is_mark(walk.data[entry.start : entry.end]) and not entry.seal and not rest:
+        return
     if name == b"RR" and not entry.seal:
         if not rest.startswith(b"Protect+") or len(rest) > 32 or not _recovers(walk.data, at, entry.start, entry.end):
             walk.archive.find("clear-metadata")
@@ -255,19 +258,18 @@ def _recovers(data: bytes, protected: int, start: int, end: int) -> bool:
 
 def _judge_hidden(data: bytes, start: int, volume: bool, archive: Archive, context: Context) -> None:
     """Each block: 8 octets of salt, its header in blocks of 16, its data too unless cut by the end of a volume."""
-    faults: list[str] = []
     if len(data) < start + _SALT_SIZE + 16:
         raise RarError("archive cut short")
-    end = len(data)
-    if (end - start) % 8 and not volume:
-        end, faults = _before_recovery(data, start)
-    salt, block = data[start : start + _SALT_SIZE], data[start + _SALT_SIZE : start + _SALT_SIZE + 65_552]
-    cipher = data[start:end]
-    if not salt.strip(b"\0"):
-        cipher = cipher.replace(salt, b"")  # some versions salt each header with zeros
-    if not looks_random(cipher):
-        faults.append("looks-readable")
+    data = without_mark(data, start)
+    faults = _hidden_faults(data, start, len(data), volume)
+    if faults:
+        end = _before_recovery(data, start)
+        faults = _hidden_faults(data, start, end, volume) if end else faults
+    if ends_readably(data):
+        faults.append("trailing-bytes")
     archive.sealed(Strength.ACCEPTABLE, f"{_SCHEME}, names hidden", len(data) - start, *faults)
+
+    salt, block = data[start : start + _SALT_SIZE], data[start + _SALT_SIZE : start + _SALT_SIZE + 65_552]
 
     def opens(password: str) -> bool:
         if len(password) > _PASSWORD_MOST:
@@ -282,23 +284,32 @@ def _judge_hidden(data: bytes, start: int, volume: bool, archive: Archive, conte
     context.budget.locks.append(Lock(_TRIAL, opens))
 
 
-def _before_recovery(data: bytes, start: int) -> tuple[int, list[str]]:
-    """Where the recovery record's data begins; it alone has a length that is no multiple of 8. Anything else that has
-    is a member that was left unencrypted when others were added.
+def _hidden_faults(data: bytes, start: int, end: int, volume: bool) -> list[str]:
+    """What tells that not everything there is ciphertext: of a member that was left unencrypted when others were
+    added, a length that is no multiple of 8.
     """
+    cipher, salt = data[start:end], data[start : start + _SALT_SIZE]
+    if not salt.strip(b"\0"):
+        cipher = cipher.replace(salt, b"")  # some versions salt each header with zeros
+    faults = ["clear-member"] if (end - start) % 8 and not volume else []
+    return faults if looks_random(cipher) else [*faults, "looks-readable"]
+
+
+def _before_recovery(data: bytes, start: int) -> int:
+    """Where the data of a recovery record begins, which is not encrypted; 0 where there is none."""
     sectors = 4 if len(data) >= 16 * _SECTOR else 1
     pieces = (data[at * _SECTOR : (at + 1) * _SECTOR] for at in range(sectors))
     pattern = b"".join(struct.pack("<H", ~zlib.crc32(piece) & 0xFFFF) for piece in pieces)
     at = start
-    for _ in range(64):
+    for _ in range(_TRIES):
         at = data.find(pattern, at + 1)
         if at < 0:
             break
         protected = at - _SALT_SIZE - 64
         for tail in (24, 40):  # the last block, with or without a volume's number
             if protected > start and (protected - start) % 8 == 0 and _recovers(data, protected, at, len(data) - tail):
-                return at, []
-    return len(data), ["clear-member"]
+                return at
+    return 0
 
 
 # ---------------------------------------------------------------- passwords

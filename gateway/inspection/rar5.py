@@ -14,7 +14,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from gateway.inspection.archive import Archive
+from gateway.inspection.archive import Archive, ends_readably, is_mark, without_mark
 from gateway.inspection.ciphertext import looks_random
 from gateway.inspection.limits import Context, Lock
 from gateway.inspection.rar_entry import PROOF_MOST, Entry, RarError, Seal, decrypt, judge_entry
@@ -35,6 +35,7 @@ _RECOVERY_HEAD = 64  # octets of its fixed numbers
 _ROUND_COST = 500  # nominal nanoseconds of one round of PBKDF2-HMAC-SHA256
 _BLOCKS_BESIDE = 1000
 _PROOFS = 2
+_TRIES = 4  # places looked at for a recovery record
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +296,8 @@ def _service(walk: _Walk, name: bytes, entry: Entry, at: int) -> None:
         fine = _is_recovery(walk.data, entry.start, entry.end)
     elif name == b"QO":
         fine = _repeats_headers(walk.data, at, entry)
+    elif name == b"RARS":
+        fine = is_mark(walk.data[entry.start : entry.end])
     else:
         walk.archive.find("archive-comment" if name == b"CMT" else "clear-metadata")
         return
@@ -330,14 +333,16 @@ def _is_recovery(data: bytes, start: int, end: int) -> bool:
 
 
 def _recovery_chunk(data: bytes, at: int, first: int) -> int:
-    """The length of the recovery chunk there; 0 where there is none. Chunks of one record differ in their number and
-    checksum only.
+    """The length of the recovery chunk there; 0 where there is none. The chunks of one record are of one length, and
+    differ in their number and checksum only.
     """
     head, other = data[at : at + _RECOVERY_HEAD], data[first : first + _RECOVERY_HEAD]
-    if len(head) != _RECOVERY_HEAD or not head.startswith(_RECOVERY) or head[12:56] != other[12:56]:
+    if len(head) != _RECOVERY_HEAD or not head.startswith(_RECOVERY) or head[12:62] != other[12:62]:
         return 0
     size = int(struct.unpack_from("<L", head, 12)[0])
-    return size if size > _RECOVERY_HEAD else 0
+    if size <= _RECOVERY_HEAD or struct.unpack_from("<H", head, 62)[0] != (at - first) // size:
+        return 0
+    return size
 
 
 # ---------------------------------------------------------------- headers encrypted
@@ -352,12 +357,15 @@ def _judge_hidden(data: bytes, head: _Reader, start: int, archive: Archive, cont
     if len(data) < start + 32:
         raise RarError("archive cut short")
     faults = [seal.finding] if seal.finding else []
+    data = without_mark(data, start)
     data = data[: _without_fill(data, start)]
     recovery, after = _find_recovery(data, start)
     if (recovery - start) % 16 or (len(data) - after) % 16:
         faults.append("clear-member")  # one that was there before the others were added with a password
     if not looks_random(data, start, recovery) or not looks_random(data, after, len(data)):
         faults.append("looks-readable")
+    if ends_readably(data) or data.endswith(bytes(4)):
+        faults.append("trailing-bytes")
     archive.sealed(seal.strength, f"{seal.scheme}, names hidden", len(data) - start, *faults)
     if seal.strength is Strength.NONE:
         return
@@ -392,7 +400,7 @@ def _without_fill(data: bytes, start: int) -> int:
 def _find_recovery(data: bytes, start: int) -> tuple[int, int]:
     """Where the data of a recovery record begins and ends; the end of the file twice where there is none."""
     at = data.find(_RECOVERY, start)
-    for _ in range(16):
+    for _ in range(_TRIES):
         if at < 0:
             break
         end = at

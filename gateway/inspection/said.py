@@ -25,11 +25,10 @@ _SHARING = frozenset({b"sharing-purpose", b"sharing-basis", b"sharing-condition"
 _TITLES = _SHARING | {b"subject", b"thread-topic", b"organization", b"organisation", b"x-organization", b"list-id"}
 _TYPE_FIELDS = frozenset({b"content-type", b"content-disposition", b"content-transfer-encoding"})
 _MACHINE = frozenset(
-    {b"received", b"dkim-signature", b"domainkey-signature", b"message-id", b"references", b"in-reply-to", b"date"}
-    | {b"mime-version", b"authentication-results", b"received-spf", b"autocrypt", b"autocrypt-gossip", b"openpgp"}
-    | {b"thread-index", b"x-mailer", b"user-agent", b"x-originating-ip", b"x-face", b"face", b"list-unsubscribe"}
-    | {b"x-priority", b"importance", b"accept-language", b"x-attachment-id", b"x-universally-unique-identifier"}
-    | {b"resent-date", b"resent-message-id", b"delivered-to", b"x-received", b"original-message-id", b"content-id"}
+    {b"received", b"dkim-signature", b"domainkey-signature", b"message-id", b"references", b"in-reply-to"}
+    | {b"authentication-results", b"received-spf", b"autocrypt", b"autocrypt-gossip", b"openpgp", b"thread-index"}
+    | {b"x-face", b"face", b"list-unsubscribe", b"x-attachment-id", b"x-universally-unique-identifier"}
+    | {b"resent-message-id", b"delivered-to", b"x-received", b"original-message-id", b"content-id"}
 )  # programs write them, long and full of digits
 _MACHINE_PREFIXES = (b"content-", b"x-ms-", b"x-microsoft-", b"x-forefront-", b"arc-", b"x-google-", b"x-gm-")
 _WORDY = re.compile(

@@ -16,17 +16,18 @@ from dataclasses import dataclass
 
 from gateway.inspection import sevenzip_coders as coders
 from gateway.inspection import sevenzip_header as header
-from gateway.inspection.archive import Archive, start_of
+from gateway.inspection.archive import Archive, drop_locks, start_of
 from gateway.inspection.ciphertext import looks_random
 from gateway.inspection.limits import Context, Lock
 from gateway.inspection.sevenzip_header import Coder, Folder, SevenZipError
 from gateway.model import PartFacts, Strength
 
 KIND = "7z"
-_HEADER_MOST = 8 * 1024 * 1024  # of a header after decoding
+_HEADER_MOST = 4 * 1024 * 1024  # of a header after decoding
 _FOLDER_MOST = 32 * 1024 * 1024  # of a clear folder that is expanded
 _PROOF_MOST = 64 * 1024 * 1024  # decrypted and expanded to see that a password fits
 _HEADERS_MOST = 4  # headers inside one another
+_FILES_MOST = 100_000  # in a header that is read only to see that a password fits
 _PROOFS = 4  # folders on which a password is tried
 _MEBI = 1024 * 1024
 _STRONG_POWER, _ACCEPTABLE_POWER = 17, 10
@@ -48,6 +49,13 @@ def recognise(data: bytes) -> bool:
 
 def judge(data: bytes, context: Context) -> PartFacts:
     """The verdict on an archive that fills `data`, but for a program in front."""
+    before = len(context.budget.locks)
+    part = _judge(data, context)
+    drop_locks(part, before, context)
+    return part
+
+
+def _judge(data: bytes, context: Context) -> PartFacts:
     archive = Archive(KIND, "7-Zip", len(data))
     first = start_of(data, header.MAGIC)
     if first > 0:
@@ -114,7 +122,7 @@ def _judge_hidden(
     elif first % 16 or coders.holds_compressed(data, header.START_SIZE, first):
         findings.append("clear-member")
     archive.sealed(strength, f"{scheme}, names hidden", folder.size, *dict.fromkeys(findings))
-    proof = _proof(data, folder, folder.size, folder.crc)
+    proof = _proof(data, folder, folder.size, folder.crc, is_header=True)
     if proof:
         context.budget.locks.append(_lock([proof]))
     else:
@@ -253,8 +261,10 @@ def _proofs(data: bytes, folders: list[Folder]) -> list[_Proof]:
     return found
 
 
-def _proof(data: bytes, folder: Folder, size: int, crc: int | None) -> _Proof | None:
-    """A check by the CRC-32 of the first `size` bytes of the folder, or by the zeros behind the ciphertext's end."""
+def _proof(data: bytes, folder: Folder, size: int, crc: int | None, is_header: bool = False) -> _Proof | None:
+    """A check by the CRC-32 of the first `size` bytes of the folder, by its being a header, or by the zeros behind
+    the ciphertext's end.
+    """
     chain = folder.chain()
     packed_size = sum(stop - start for start, stop in folder.spans)
     if not chain or folder.coders[chain[0]].method != header.AES or packed_size < 16 or packed_size % 16:
@@ -267,17 +277,17 @@ def _proof(data: bytes, folder: Folder, size: int, crc: int | None) -> _Proof | 
     rest = [folder.coders[position] for position in chain[1:]]
     sizes = [folder.sizes[position] for position in chain[1:]]
     simple = len(rest) < 2 and all(coder.method in coders.KNOWN for coder in rest)
-    if crc is not None and size and simple and max(size, packed_size) <= _PROOF_MOST:
+    if (crc is not None or is_header) and size and simple and max(size, packed_size) <= _PROOF_MOST:
         # Compressed data that a wrong key made is rejected within its first octets.
         early = bool(rest) and rest[0].method in (coders.LZMA, coders.LZMA2)
 
         def content(key: bytes) -> bool:
             if early:
                 begun = coders.decrypt(data[start : min(stop, start + 4096)], key, aes.vector)
-                coders.run(rest[0].method, rest[0].properties, begun, min(16, sizes[0]))
+                coders.begin(rest[0].method, rest[0].properties, begun, min(16, sizes[0]))
             plain = coders.decrypt(data[start:stop], key, aes.vector)[:unpacked]
-            first = coders.run(rest[0].method, rest[0].properties, plain, size) if rest else plain[:size]
-            return zlib.crc32(first) == crc
+            first = coders.begin(rest[0].method, rest[0].properties, plain, size) if rest else plain[:size]
+            return _is_header(first) if crc is None else zlib.crc32(first) == crc
 
         return _Proof(aes, 0 if early else packed_size, content)
     if stop - start - unpacked < _PADDING_PROOF:
@@ -288,6 +298,13 @@ def _proof(data: bytes, folder: Folder, size: int, crc: int | None) -> _Proof | 
         return not coders.decrypt(data[stop - 16 : stop], key, vector)[unpacked - (stop - start) :].strip(b"\0")
 
     return _Proof(aes, 0, padding)
+
+
+def _is_header(raw: bytes) -> bool:
+    """True if that is a header from beginning to end. Raises SevenZipError where it is not."""
+    if header.is_encoded(raw):
+        return bool(header.read_encoded(raw).coders)
+    return not header.read_header(raw, _FILES_MOST).metadata
 
 
 def _lock(proofs: list[_Proof]) -> Lock:

@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -76,19 +77,25 @@ def decrypt(data: bytes, key: bytes, vector: bytes) -> bytes:
 
 
 def run(method: bytes, properties: bytes, data: bytes, size: int) -> bytes:
-    """`size` bytes of what the coder makes of `data`."""
+    """The `size` bytes that the coder makes of `data`. Raises where bytes are left that belong to no content."""
     if method == COPY:
-        content = data[:size]
-    elif method == DEFLATE:
-        content = _inflate(data, size)
-    elif method == BZIP2:
-        content = _decompress(bz2.BZ2Decompressor(), data, size)
-    elif method in (LZMA, LZMA2):
-        content = _decompress(_lzma(method, properties, size), data, size)
+        content, whole = data, True
+    elif method == LZMA:
+        content, whole = _all_of_lzma(_lzma(method, properties, size), data, size)
     else:
-        raise SevenZipError("coder is not run here")
+        machine = _machine(method, properties, size)
+        content = _decompress(machine, data, size)
+        whole = _ended(machine)
+    if len(content) != size or not whole:
+        raise SevenZipError("coder gives more or less than the header says")
+    return content
+
+
+def begin(method: bytes, properties: bytes, data: bytes, size: int) -> bytes:
+    """The first `size` bytes that the coder makes of the beginning of its data."""
+    content = data[:size] if method == COPY else _decompress(_machine(method, properties, size), data, size)
     if len(content) != size:
-        raise SevenZipError("coder gives less than the header says")
+        raise SevenZipError("coder gives less than is asked for")
     return content
 
 
@@ -103,11 +110,13 @@ def holds_compressed(data: bytes, start: int, end: int) -> bool:
     if _decodes(LZMA, data, start, end, _PROVEN_FIRST) or _decodes(LZMA2, data, start, end, _PROVEN_FIRST):
         return True
     # Either begins with a range coder's first octet, 0: that of LZMA2 stands behind the head of its first chunk.
-    return any(
-        _decodes(method, data, at, end, _PROVEN)
-        for method, offset in ((LZMA, 0), (LZMA2, 6))
-        for at in _zeros(data, start, end, offset)
-    )
+    left = 64 + (end - start) // 512  # random bytes have an eighth as many
+    for method, offset in ((LZMA, 0), (LZMA2, 6)):
+        for at in _zeros(data, start, end, offset):
+            left -= 1
+            if left < 0 or _decodes(method, data, at, end, _PROVEN):
+                return True
+    return False
 
 
 _PROVEN_FIRST, _PROVEN = 72, 128  # octets of input by which random bytes have failed; each 8 leave a quarter
@@ -140,18 +149,55 @@ def _decodes(method: bytes, data: bytes, start: int, end: int, proven: int) -> b
     return len(head) == proven
 
 
-def _inflate(data: bytes, size: int) -> bytes:
-    try:
-        return zlib.decompressobj(-15).decompress(data, size) if size else b""
-    except zlib.error as error:
-        raise SevenZipError("Deflate") from error
+class _Machine(Protocol):
+    """What the decompressors of Python have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
 
 
-def _decompress(machine: lzma.LZMADecompressor | bz2.BZ2Decompressor, data: bytes, size: int) -> bytes:
+def _machine(method: bytes, properties: bytes, size: int) -> _Machine:
+    if method == DEFLATE:
+        return zlib.decompressobj(-15)
+    if method == BZIP2:
+        return bz2.BZ2Decompressor()
+    return _lzma(method, properties, size)
+
+
+def _decompress(machine: _Machine, data: bytes, size: int) -> bytes:
+    if not size:
+        return b""
     try:
-        return machine.decompress(data, size) if size else b""
-    except (lzma.LZMAError, OSError, MemoryError) as error:
+        return machine.decompress(data, size)
+    except (lzma.LZMAError, zlib.error, OSError, MemoryError) as error:
         raise SevenZipError("compressed data") from error
+
+
+def _ended(machine: _Machine) -> bool:
+    """True if the data ended with its own end mark, and nothing follows."""
+    rest = machine.unconsumed_tail if isinstance(machine, _Inflater) else b""
+    return (machine.eof or (not _decompress(machine, rest, 1) and machine.eof)) and not machine.unused_data
+
+
+_Inflater = type(zlib.decompressobj())
+
+
+def _all_of_lzma(machine: lzma.LZMADecompressor, data: bytes, size: int) -> tuple[bytes, bool]:
+    """The content, and whether all of `data` went into it: LZMA has no end mark as a rule, so the last octets must
+    be needed for it.
+    """
+    content = _decompress(machine, data[:-_LZMA_TAIL], size)
+    if len(content) < size:
+        return content + _decompress(machine, data[-_LZMA_TAIL:], size - len(content)), True
+    return content, not _decompress(machine, data[-_LZMA_TAIL:], 1) and _ended(machine)
+
+
+_LZMA_TAIL = 6  # octets by which the encoder's last state is written out, of which the decoder may need none
 
 
 def _lzma(method: bytes, properties: bytes, size: int) -> lzma.LZMADecompressor:

@@ -20,7 +20,9 @@ _PACK, _UNPACK, _SUBSTREAMS, _SIZE, _CRC, _FOLDER = 6, 7, 8, 9, 10, 11
 _UNPACK_SIZE, _STREAM_COUNT, _EMPTY_STREAM, _EMPTY_FILE, _ANTI, _NAMES = 12, 13, 14, 15, 16, 17
 _CREATED, _ACCESSED, _MODIFIED, _ATTRIBUTES, _ENCODED, _START_POSITION, _DUMMY = 18, 19, 20, 21, 0x17, 24, 25
 _CODERS_MOST = 32  # of one folder, and streams of one coder: what 7-Zip itself allows
-_STREAMS_MOST = 100_000
+_STREAMS_MOST = 10_000
+_RECORDS_MOST = 64  # properties of an archive or of its files; there are nine kinds
+_PROPERTIES_MOST, _AES_PROPERTIES_MOST = 16, 34
 
 
 class SevenZipError(ValueError):
@@ -179,8 +181,7 @@ def read_header(raw: bytes, files_most: int) -> Header:
     kind = reader.byte()
     if kind == _PROPERTIES:
         header.metadata = True
-        while reader.byte() != _END:
-            reader.take(reader.number())
+        _skip_properties(reader)
         kind = reader.byte()
     if kind == _ADDITIONAL:
         raise SevenZipError("additional streams")
@@ -194,6 +195,14 @@ def read_header(raw: bytes, files_most: int) -> Header:
         raise SevenZipError("header does not end")
     header.metadata = header.metadata or bool(reader.left)
     return header
+
+
+def _skip_properties(reader: _Reader) -> None:
+    for _ in range(_RECORDS_MOST):
+        if reader.byte() == _END:
+            return
+        reader.take(reader.number())
+    raise SevenZipError("more properties than are looked at")
 
 
 # ---------------------------------------------------------------- streams and folders
@@ -292,6 +301,8 @@ def _coder(reader: _Reader) -> Coder:
     if flags & 0x10:
         inputs, outputs = reader.count(_CODERS_MOST), reader.count(_CODERS_MOST)
     properties = reader.take(reader.number()) if flags & 0x20 else b""
+    if len(properties) > (_AES_PROPERTIES_MOST if method == AES else _PROPERTIES_MOST):
+        raise SevenZipError("coder with more properties than any has")
     return Coder(method, inputs, outputs, properties)
 
 
@@ -334,7 +345,10 @@ def _members(reader: _Reader, folders: list[Folder]) -> None:
 def _files(reader: _Reader, header: Header, files_most: int) -> None:
     header.files = reader.count(files_most)
     empty = [False] * header.files
-    while (kind := reader.byte()) != _END:
+    for _ in range(_RECORDS_MOST):
+        kind = reader.byte()
+        if kind == _END:
+            break
         own = _Reader(reader.take(reader.number()))
         if kind == _EMPTY_STREAM:
             empty = own.bits(header.files)
@@ -353,6 +367,8 @@ def _files(reader: _Reader, header: Header, files_most: int) -> None:
         else:
             continue
         header.metadata = header.metadata or bool(own.left)
+    else:
+        raise SevenZipError("more properties than are looked at")
     header.filled = header.files - sum(empty)
 
 

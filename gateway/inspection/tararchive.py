@@ -9,7 +9,7 @@ Failures: `TarError` for what does not follow the format to its end.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.inspection.archive import Archive
 from gateway.inspection.limits import Context
@@ -19,10 +19,9 @@ KIND = "tar"
 _BLOCK = 512
 _EMPTY = bytes(_BLOCK)
 _USTAR, _GNU = b"ustar\x0000", b"ustar  \0"
-_REGULAR = b"0\x007"
 _NO_CONTENT = b"123456"  # links, devices, folders, pipes
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_ALL, _PAX_SOLARIS = b"L", b"K", b"x", b"g", b"X"
-_SPARSE, _MULTI_VOLUME, _LABEL = b"S", b"M", b"V"
+_SPARSE, _MULTI_VOLUME = b"S", b"M"
 _OCTAL = re.compile(rb"[ ]*([0-7]*)[ \0]*\Z")
 _FILLED = re.compile(rb"[0-7 \0]*\Z")
 _EXTENDED_MOST = 1024 * 1024  # octets of pax records or of a long name
@@ -58,11 +57,9 @@ class _Next:
 
     size: int | None = None
     sparse: bool = False
-    named: bool = False
-    always: dict[bytes, bytes] = field(default_factory=dict)
 
     def clear(self) -> None:
-        self.size, self.sparse, self.named = None, False, False
+        self.size, self.sparse = None, False
 
 
 def recognise(data: bytes) -> bool:

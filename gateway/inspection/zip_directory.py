@@ -264,10 +264,12 @@ def _extras(extra: bytes) -> dict[int, bytes]:
         kind, length = struct.unpack_from("<HH", extra, at)
         if at + 4 + length > len(extra):
             raise ZipError("extra field cut short")
-        if kind in found:
-            raise ZipError("extra field twice")
-        found[kind] = extra[at + 4 : at + 4 + length]
+        content = extra[at + 4 : at + 4 + length]
         at += 4 + length
+        if kind == 0 and not content.strip(b"\0"):  # some programs fill up with zeros
+            continue
+        if found.setdefault(kind, content) != content:
+            raise ZipError("extra field twice")
     if extra[at:].strip(b"\0"):
         raise ZipError("bytes behind the extra fields")
     return found
@@ -331,6 +333,8 @@ def _read_local(data: bytes, member: Member, found: Directory) -> int:
     described = bool(flags & _DESCRIBED)
     if _WIDE in (packed, size):
         packed, size, _ = _wide(extras, packed, size, 0)
+    if described and crc == member.time << 16:  # Info-ZIP, where it checks a password by the time
+        crc = 0
     sizes = ((crc, member.crc), (packed, member.packed), (size, member.size))
     same = all(local == central or (described and local == 0) for local, central in sizes)
     differing = (flags ^ member.flags) & (_COMPARED_FLAGS & ~UTF8 if name.isascii() else _COMPARED_FLAGS)

@@ -133,8 +133,8 @@ def shared_key(key: bytes, known: bytes = bytes(32)) -> bytes:
     return tlv(0xA2, integer(4), sequence(octets(b"\x01\x02\x03")), wrap, octets(aes_key_wrap(known, key)))
 
 
-def password(key: bytes, word: str, rounds: int = 2000, *, scrypt: bool = False) -> bytes:
-    """PasswordRecipientInfo with the wrap of RFC 3211."""
+def password(key: bytes, word: str, rounds: int = 2000, *, said: int = 0, scrypt: bool = False) -> bytes:
+    """PasswordRecipientInfo with the wrap of RFC 3211. `said`: a number of rounds that is a lie."""
     salt, iv = os.urandom(16), os.urandom(16)
     if scrypt:
         kek = hashlib.scrypt(word.encode(), salt=salt, n=2048, r=8, p=1, dklen=32)
@@ -142,7 +142,7 @@ def password(key: bytes, word: str, rounds: int = 2000, *, scrypt: bool = False)
     else:
         kek = hashlib.pbkdf2_hmac("sha256", word.encode(), salt, rounds, 32)
         prf = sequence(oid("1.2.840.113549.2.9"), NULL)
-        derivation = oid("1.2.840.113549.1.5.12") + sequence(octets(salt), integer(rounds), prf)
+        derivation = oid("1.2.840.113549.1.5.12") + sequence(octets(salt), integer(said or rounds), prf)
     plain = bytes((len(key),)) + bytes(octet ^ 0xFF for octet in key[:3]) + key
     plain += os.urandom(max(32 - len(plain), -len(plain) % 16))
     once = _cbc(algorithms.AES(kek), iv, plain)

@@ -265,7 +265,7 @@ def hostile() -> None:
     base, made_by = qpdf(), f"qpdf {version('qpdf', '--version')}, altered"
     end = base.rindex(b"startxref")
     table = base.rindex(b"xref\n0 ")
-    clear = b"9 0 obj\n<< /Length 44 >>\nstream\nBT /F1 12 Tf (Notes of the visit at home) Tj ET\nendstream\nendobj\n"
+    clear = b"9 0 obj\n<< /Length 47 >>\nstream\nBT /F1 12 Tf (Notes of the visit at home) Tj ET\nendstream\nendobj\n"
     update = b"trailer\n<< /Size 12 /Root 1 0 R >>\nstartxref\n0\n%%EOF\n"
     for name, data, findings in (
         ("trailing-text", base + b"The child was seen at home today.\n", ("trailing-bytes",)),

@@ -7,6 +7,7 @@ CRYPTO is "Standard" or "Agile" for Office Open XML; the older formats take the 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,12 +28,12 @@ def main(source: str, target: str, wanted: str, password: str, crypto: str = "")
     with tempfile.TemporaryDirectory() as profile:
         accept = f"--accept=socket,host=127.0.0.1,port={port};urp;"
         program = ["soffice", "--headless", "--norestore", "--nologo", "--nodefault"]
-        office = subprocess.Popen([*program, f"-env:UserInstallation=file://{profile}", accept], env=_ENVIRONMENT)
+        command = [*program, f"-env:UserInstallation=file://{profile}", accept]
+        office = subprocess.Popen(command, env=_ENVIRONMENT, start_new_session=True)
         try:
-            desktop = _connect(port)
-            _save(desktop, source, target, wanted, password, crypto)
-            desktop.terminate()
+            _save(_connect(port), source, target, wanted, password, crypto)
         finally:
+            os.killpg(office.pid, signal.SIGTERM)  # asked to end by itself, it sometimes waits for ever
             office.wait(_WAIT)
 
 
@@ -70,3 +71,4 @@ def _property(name: str, value: object) -> PropertyValue:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    os._exit(0)  # the bridge to a program that has ended keeps threads waiting

@@ -8,19 +8,19 @@ import io
 import re
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.inspection import Limits, inspect_message
+from gateway.inspection import Limits, inspect_message, trial
 from gateway.model import Limb, MessageFacts, Strength, Verdict
 from tests.unit.policy.cases import decided, snapshot
 
 MESSAGES = Path(__file__).parent.parent / "messages"
-LIMITS = Limits(effort=300_000)  # enough for what a verdict needs; the trying of many passwords is tested elsewhere
+LIMITS = Limits()
 POLICY = snapshot(require_purpose=False)  # why something is sent is no question here
 LIMBS = frozenset({Limb.ENCRYPTED_ATTACHMENT, Limb.ENCRYPTED_SERVICE})
 COMMON = settings(
@@ -29,9 +29,17 @@ COMMON = settings(
 
 SENTENCE = b"Jane is at risk and must be seen today, says her school"
 NUMBER = b"Jane, NHS number 943 476 5919, was seen by us"
-STORY = b"\r\n".join([b"Jane was hurt at home by somebody and the school says so again today"] * 25)
+STORY = b"\r\n".join([b"Jane was hurt at home by somebody and the school says so again today"] * 40)
 CARRYING = (NUMBER, STORY)  # what no covering note may hold
 ANY_TEXT = (SENTENCE, NUMBER, STORY)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_passwords() -> Iterator[None]:
+    """Only the empty password is tried: what else a message tells is the matter of other tests, and takes its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "candidates", lambda texts, clues: ("",))
+        yield
 
 
 def facts(content: bytes) -> MessageFacts:
@@ -114,8 +122,9 @@ DISPOSITIONS = ("", "inline", "attachment")
 @st.composite
 def parts(draw: st.DrawFn) -> bytes:
     """A part that anybody can read, labelled as anything."""
-    text = draw(st.sampled_from(CARRYING))
     kind, name = draw(st.sampled_from(TYPES)), draw(st.sampled_from(NAMES))
+    is_note = kind.startswith(("text/plain", "text/html")) or not kind  # which may be as long as a covering note
+    text = draw(st.sampled_from(CARRYING if is_note else ANY_TEXT))
     disposition, encoding = (
         draw(st.sampled_from(DISPOSITIONS)),
         draw(st.sampled_from(("", "base64", "quoted-printable"))),

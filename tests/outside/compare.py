@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 MOST = 5 * 1024 * 1024
 PATIENCE = 120.0  # seconds for one file, whichever child has it
 SCALE = ("none", "weak", "acceptable", "strong")
+SEALED = ("sealed", "acceptable", "strong")
 RATE = 0.01
 SLOW = 2.0  # seconds for a megabyte
 
@@ -84,10 +85,12 @@ class Row:
             return "" if strength == "none" else "clear-called-protected"
         if level == "unclear":
             return "unclear-called-protected" if strength in SCALE[2:] else ""
+        if level in SEALED and strength in SCALE[:2]:
+            return "sealed-called-open"
+        if level == "sealed":
+            return ""
         if SCALE.index(strength) > SCALE.index(level):
             return "above-the-scale"
-        if level in SCALE[2:] and strength in SCALE[:2]:
-            return "sealed-called-open"
         return "" if level == strength else "below-the-scale"
 
     @property
@@ -195,7 +198,7 @@ def attachments(paths: list[Path], folder: Path) -> list[Path]:
 
 
 def summary(rows: list[Row]) -> dict[str, Any]:
-    sealed = [row for row in rows if row.label["level"] in SCALE[2:]]
+    sealed = [row for row in rows if row.label["level"] in SEALED]
     missed = [row for row in sealed if row.disagreement == "sealed-called-open"]
     return {
         "files": len(rows),

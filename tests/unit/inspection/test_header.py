@@ -173,6 +173,7 @@ def test_file_names_are_decoded(value: bytes) -> None:
         (b'multipart/mixed; boundary="a\\"b"', b'a"b', "boundary-odd"),
         (b'multipart/mixed; boundary="a', b"", "boundary-odd"),
         (b'multipart/mixed; boundary="a "', b"a ", "boundary-odd"),
+        (b'multipart/mixed; boundary="=?us-ascii?q?a?="', b"=?us-ascii?q?a?=", "boundary-odd"),
         (b"multipart/mixed", b"", "boundary-missing"),
     ],
 )
@@ -183,3 +184,8 @@ def test_boundaries(value: bytes, boundary: bytes, fault: str) -> None:
 def test_a_long_subject_counts_as_unscanned() -> None:
     found = inspect_message(b"Subject: " + b"x" * 20_000 + b"\r\n\r\nhello", Limits(field_text=1000))
     assert dict(found.subject_identifiers)["unscanned"] == 1
+
+
+def test_a_header_without_an_author_is_noticed() -> None:
+    assert "from-missing" in inspect_message(b"Subject: x\r\n\r\nhello").findings
+    assert "from-missing" not in inspect_message(b"From: a@one.example\r\n\r\nhello").findings

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from gateway.inspection import Limits, inspect_file, inspect_message
 from gateway.model import Encrypted, Strength
 
+MESSAGES = Path(__file__).parents[2] / "messages"
 TOP = b"From: a@council.example\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
 
 
@@ -103,6 +105,80 @@ def test_too_much_text_counts_as_unscanned() -> None:
     assert "text-too-long" in facts.findings
 
 
+def test_each_part_stands_in_its_place_with_what_is_odd_about_it() -> None:
+    bad = b"Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\naG*VsbG8="
+    inner = multipart(b"\r\nabc", bad, kind=b"related", boundary=b"in")
+    root = inspect_message(TOP + multipart(b"\r\nhello", inner, b"Content-Type: image/gif\r\n\r\nxx")).root
+    (mixed,) = root.parts
+    assert (mixed.kind, [part.kind for part in mixed.parts]) == (
+        "multipart/mixed",
+        ["text", "multipart/related", "unknown"],
+    )
+    text, picture = mixed.parts[1].parts
+    assert "base64-junk" in picture.findings
+    assert "base64-junk" not in text.findings
+    assert "base64-junk" in root.findings
+
+
+def test_the_subtype_of_a_multipart_is_named_only_where_it_is_known() -> None:
+    facts = inspect_message(TOP + multipart(b"\r\nhello", kind=b"nhs-9434765919"))
+    assert facts.root.parts[0].kind == "multipart"
+
+
+def test_a_part_that_programs_read_differently_is_not_called_protected() -> None:
+    zipped = b"Content-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    sealed = (MESSAGES / "only-attachment.eml").read_bytes()
+    data = sealed.partition(b"Encoding: base64\r\n\r\n")[2].partition(b"\r\n--")[0]
+    good = inspect_message(TOP + multipart(zipped + data))
+    bad = inspect_message(TOP + multipart(zipped + b"*" + data))
+    assert good.root.parts[0].parts[0].strength is Strength.ACCEPTABLE
+    assert bad.root.parts[0].parts[0].strength is Strength.NONE
+    assert bad.attachments[0].strength is Strength.NONE
+
+
+def test_an_empty_part_needs_no_empty_line() -> None:
+    """RFC 2046 section 5.1.1; Thunderbird writes it so."""
+    facts = inspect_message(
+        TOP + multipart(b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n")
+    )
+    assert not facts.malformed
+
+
+def test_the_same_mime_field_twice_is_malformed_only_where_it_differs() -> None:
+    assert not inspect_message(TOP + b"Mime-Version:  1.0\r\n\r\nx").malformed
+    assert inspect_message(TOP + b"Mime-Version: 2.0\r\n\r\nx").malformed
+
+
+@pytest.mark.parametrize("field", ["Comments", "Keywords", "X-Note", "Summary", "Content-Description"])
+def test_a_sentence_in_the_header_is_visible_text(field: str) -> None:
+    facts = inspect_message(TOP + f"{field}: Jane was seen yesterday\r\n\r\nhello".encode())
+    assert facts.body_characters == 25
+    assert "header-text" in facts.findings
+    assert facts.root.parts[0].findings == ("header-text",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Subject: Jane was seen yesterday",
+        "Thread-Topic: Jane was seen yesterday",
+        "X-Spam-Status: No words of this are by people",
+        "Received: from a by b with one of the usual programs; Mon, 5 Jan 2026 10:00:00 +0000",
+        "Organization: Children and Families Department",
+        "To: Children and Families Duty Desk of the Council <duty@council.example>",
+        "Keywords: urgent, review",
+        "X-Priority: 1 (Highest)",
+    ],
+)
+def test_what_a_header_holds_as_a_matter_of_course_is_not(line: str) -> None:
+    assert inspect_message(TOP + f"{line}\r\n\r\nhello".encode()).body_characters == 5
+
+
+def test_passwords_in_an_attached_message_count() -> None:
+    attached = b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nThe password is Tiger2024"
+    assert inspect_message(TOP + multipart(b"\r\nhello", attached)).password_in_clear
+
+
 HOSTILE = {
     "deep multiparts": TOP
     + b"".join(b"Content-Type: multipart/mixed; boundary=b%dx\r\n\r\n--b%dx\r\n" % (i, i) for i in range(1000)),
@@ -134,6 +210,15 @@ CHEAP = {
     "one long word": b"\r\npassword for " + b"a" * 1_000_000,
     "armour lines": b"\r\n" + b"-----BEGIN PGP MESSAGE-----\r\n" * 30_000,
     "signs": b"\r\n" + b"a@" * 500_000,
+    "fields": b"X-Note: Jane was seen\r\n" * 11_000 + b"\r\n",
+    "long field": b"X-Note: " + b"a " * 120_000 + b"\r\n\r\n",
+    "births": b"\r\n" + b"born 1/1/01 " * 80_000,
+    "addresses of the web": b"\r\n" + b"a://b " * 160_000,
+    "told passwords": b"\r\n" + b"x is the password " * 50_000,
+    "styles": b"Content-Type: text/html\r\n\r\n" + b"<style></style>" * 60_000,
+    "escapes": b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + b"=   " * 250_000,
+    "spaced base64": b"Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b"A " * 500_000,
+    "ligatures": b"Content-Type: text/plain; charset=utf-8\r\n\r\n" + "\ufdfa".encode() * 300_000,
 }
 
 
