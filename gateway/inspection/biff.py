@@ -48,10 +48,10 @@ def read(file: CompoundFile, name: str) -> Legacy:
         return Legacy(False, f"{program} workbook, not encrypted", findings)
     bodies, odd = _bodies(stream, records)
     clear = not looks_random(bodies) if scheme.random else readable(bodies)
-    findings = ("looks-readable",) if clear else ()
+    found = (*scheme.findings, "looks-readable") if clear else scheme.findings
     if odd or not before <= _BEFORE:
-        findings = (*findings, "clear-stream")
-    return Legacy(True, f"{scheme.words}, {program}", findings, (name,), scheme.opens)
+        found = (*found, "clear-stream")
+    return Legacy(True, f"{scheme.words}, {program}", found, (name,), scheme.opens)
 
 
 def _records(stream: bytes) -> Iterator[tuple[int, int, int]]:

@@ -86,7 +86,7 @@ class CompoundFile:
         self._mini_fat = _numbers(mini_fat)
         self.streams: dict[tuple[str, ...], Entry] = {}
         self.storages: dict[tuple[str, ...], Entry] = {}
-        self._unused_entries: list[bytes] = []
+        self._directory_rest: list[bytes] = []
         self._read_directory(directory)
         self._mini_runs = self._runs(self.root.start, self.root.size) if self.root.size else []
         self._mini_stream = b"".join(data[start:end] for start, end in self._mini_runs)
@@ -194,8 +194,14 @@ class CompoundFile:
                     raise CompoundError("storages too deep")
                 waiting.append((fields[6], path, entry.path))
         for number in range(count):
-            if not visited[number]:
-                self._unused_entries.append(table[number * _ENTRY_SIZE : (number + 1) * _ENTRY_SIZE])
+            octets = table[number * _ENTRY_SIZE : (number + 1) * _ENTRY_SIZE]
+            if visited[
+                number
+            ]:  # what follows the name; class, state and times, and of a storage what only streams need
+                end = 116 if octets[66] in (_STREAM, _ROOT) else 128
+                self._directory_rest += [octets[raw[number][1] : 64], octets[80:end]]
+            else:
+                self._directory_rest.append(octets)
 
     def _entry(self, fields: tuple[bytes, ...] | tuple[int, ...], parent: tuple[str, ...]) -> Entry:
         kind, size = int(fields[2]), int(fields[12])
@@ -263,17 +269,16 @@ class CompoundFile:
         for path in self.streams:
             self._claim(path)
         data, size = self._data, self.sector_size
+        yield data[8:24]
         yield data[512:size]
-        yield from self._unused_entries
-        past = self._fat[self._sectors :].tobytes() if self._sectors < len(self._fat) else b""
-        yield past.replace(b"\xff\xff\xff\xff", b"")
+        yield from self._directory_rest
         for start, end in self._slack:
             yield data[start:end]
         for number, owned in enumerate(self._mini_owned):
             if not owned:
                 yield self._mini_stream[number << _MINI_SHIFT : number + 1 << _MINI_SHIFT]
-        for spans in self._claimed.values():
-            if spans and spans[-1][1] & 63 and spans[-1][1] <= len(self._mini_stream):
+        for path, spans in self._claimed.items():
+            if spans and self.streams[path].size < _MINI_CUTOFF:
                 yield self._mini_stream[spans[-1][1] : spans[-1][1] + 63 & ~63]
         number = self._owned.find(0)
         while number >= 0:
@@ -281,7 +286,7 @@ class CompoundFile:
             number = self._owned.find(0, number + 1)
 
     def readable_leftovers(self) -> bool:
-        """True if anything stands behind the last sector in use, or readable text in what no stream accounts for.
+        """True if anything stands behind the last sector in use, or something readable in what no stream accounts for.
 
         Programs leave old ciphertext in free sectors; that is tolerated within bounds.
         """
@@ -289,6 +294,8 @@ class CompoundFile:
         while used and self._fat[used - 1] == _FREE:
             used -= 1
         if self._data[used + 1 << self._shift :].strip(b"\0"):
+            return True
+        if _odd(self._fat, self._sectors) or _odd(self._mini_fat, len(self._mini_owned)):
             return True
         room = _LEFT_MOST + len(self._data) // 50
         for piece in self.leftovers():
@@ -298,6 +305,12 @@ class CompoundFile:
             if room < 0 or readable(piece):
                 return True
         return False
+
+
+def _odd(table: array[int], sectors: int) -> bool:
+    """True if an allocation table holds anything but marks and numbers of sectors that there are."""
+    most = max(len(table), sectors)
+    return any(most < number <= _REGULAR_MOST for number in table)
 
 
 def readable(piece: bytes) -> bool:

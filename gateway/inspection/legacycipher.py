@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.inspection import officekeys
+from gateway.inspection.compound import readable
 
 _SHORT_RC4_SIZE = 48
 
@@ -33,12 +34,12 @@ class Legacy:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """One of the encryptions. `random`: whether what it encrypts looks random."""
+    """One of the encryptions. `random`: whether what it encrypts looks random. `findings` are about its description."""
 
     words: str
     opens: Callable[[str], bool] | None
     random: bool
-    end: int = 0  # of its description
+    findings: tuple[str, ...] = ()
 
 
 def rc4(description: bytes) -> Scheme:
@@ -50,7 +51,8 @@ def rc4(description: bytes) -> Scheme:
         header = description[4 : 4 + _SHORT_RC4_SIZE]
         if len(header) < _SHORT_RC4_SIZE:
             raise LegacyError("RC4 header cut short")
-        return Scheme("RC4, 40-bit", lambda password: officekeys.opens_short_rc4(header, password), True, 52)
+        said = ("clear-metadata",) if readable(header) or description[4 + _SHORT_RC4_SIZE :].strip(b"\0") else ()
+        return Scheme("RC4, 40-bit", lambda password: officekeys.opens_short_rc4(header, password), True, said)
     if minor != 2 or major not in (2, 3, 4):
         raise LegacyError("version of the encryption")
     api = officekeys.read_cryptoapi(description)
@@ -58,7 +60,8 @@ def rc4(description: bytes) -> Scheme:
     if api.algorithm != officekeys.RC4 or bits not in range(40, 129, 8):
         raise LegacyError("algorithm")
     words = f"RC4, {bits}-bit (CryptoAPI)"
-    return Scheme(words, lambda password: officekeys.opens_cryptoapi_rc4(api, password), True, api.end)
+    said = ("clear-metadata",) if api.says_more or description[api.end :].strip(b"\0") else ()
+    return Scheme(words, lambda password: officekeys.opens_cryptoapi_rc4(api, password), True, said)
 
 
 def xor(key: int, verifier: int) -> Scheme:

@@ -8,6 +8,7 @@ and `OfficeError` for what does not hold together.
 from __future__ import annotations
 
 from gateway.inspection import biff, officekeys, powerpoint, properties, word
+from gateway.inspection.ciphertext import holds_prose
 from gateway.inspection.compound import CompoundFile, readable
 from gateway.inspection.identifiers import count_in_name
 from gateway.inspection.legacycipher import Legacy
@@ -79,6 +80,6 @@ def _beside(file: CompoundFile, covered: set[str]) -> tuple[list[str], str]:
         elif len(path) == 1 and name in _ENCRYPTED_BESIDE:
             if readable(content):
                 findings.append("clear-metadata")
-        elif len(content) > _FIXED_MOST.get(name, 0):
+        elif len(content) > _FIXED_MOST.get(name, 0) or holds_prose(content):
             findings.append("clear-stream")
     return list(dict.fromkeys(findings)), "\n".join(names)

@@ -2,7 +2,7 @@
 
 Guarantees: a member counts as encrypted only if the manifest says how and its octets look it; every other member
 that holds anything, thumbnail, macro and signature included, is clear and makes the document `none`; so does what
-the manifest holds beyond what the format puts there. Failures: `ManifestError` for what is not a manifest.
+the manifest holds beyond what the format puts there. Failures: none raised; a manifest that cannot be read is `none`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,13 @@ def is_package(data: bytes, directory: Directory) -> bool:
 
 def judge(data: bytes, directory: Directory, context: Context) -> PartFacts:
     """The verdict on a package without ZIP encryption, whose skeleton is `directory`."""
-    manifest = _manifest(data, directory, context)
+    try:
+        return _judge(data, directory, _manifest(data, directory, context), context)
+    except ManifestError:
+        return PartFacts(KIND, findings=("unreadable",), size=len(data))
+
+
+def _judge(data: bytes, directory: Directory, manifest: Manifest, context: Context) -> PartFacts:
     if not any(entry.encrypted for entry in manifest.entries.values()):
         scheme = "OpenDocument, not encrypted"
         return PartFacts(KIND, scheme=scheme, findings=(*directory.findings, *manifest.findings), size=len(data))

@@ -160,7 +160,7 @@ def _agile(info: bytes) -> Protection:
 
 def _standard(info: bytes) -> Protection:
     api = officekeys.read_cryptoapi(info)
-    findings = ["clear-metadata"] if _says_more(api.provider) or info[api.end :].strip(b"\0") else []
+    findings = ["clear-metadata"] if api.says_more or info[api.end :].strip(b"\0") else []
     if api.algorithm == officekeys.RC4:
         if api.bits not in range(40, 129, 8):
             return Protection("Office Open XML, RC4 of unknown key length", Strength.NONE)
@@ -187,8 +187,3 @@ def _standard(info: bytes) -> Protection:
 
 def _digest(key: bytes, api: officekeys.CryptoApi) -> bytes:
     return officekeys.aes_ecb(key, api.verifier_digest)[:20]
-
-
-def _says_more(provider: str) -> bool:
-    """True if the name of the cryptographic provider is none of Microsoft's."""
-    return bool(provider) and re.fullmatch(r"Microsoft [A-Za-z0-9 ().,-]{1,100}", provider) is None

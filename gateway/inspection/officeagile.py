@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher,
 from gateway.inspection import officekeys
 from gateway.inspection.ber import Reader
 from gateway.inspection.cms_names import issuer_and_serial
+from gateway.inspection.compound import readable
 from gateway.inspection.officekeys import Digest, OfficeError
 from gateway.model import Strength
 
@@ -74,7 +75,7 @@ _BINARY = frozenset({"saltValue", "encryptedHmacKey", "encryptedHmacValue", "enc
     "encryptedVerifierHashInput",
     "encryptedVerifierHashValue",
 }
-_BINARY_MOST = 24 * 1024  # characters; a certificate is the longest
+_VALUE_MOST = 1024  # octets: of a content key under RSA with 8,192 bits
 _DECLARED = re.compile(r"\bxmlns(?::[A-Za-z0-9_-]{1,16})?\s{0,8}=\s{0,8}[\"']([^\"']{0,200})[\"']")
 _SCHEMAS = re.compile(
     r"http://schemas\.microsoft\.com/office/2006/(?:encryption|keyEncryptor/(?:password|certificate))"
@@ -201,8 +202,13 @@ def _parse(text: bytes) -> ElementTree.Element:
                 raise OfficeError("attribute")
             if name == "uri":
                 fits = _SCHEMAS.fullmatch(value) is not None
+            elif name in _BINARY:
+                octets = _octets(element, name)
+                certificate = name == "X509Certificate"
+                fits = len(octets) <= (_CERTIFICATE_MOST if certificate else _VALUE_MOST)
+                fits = fits and (certificate or not readable(octets))
             else:
-                fits = len(value) <= _BINARY_MOST if name in _BINARY else _TOKEN.fullmatch(value) is not None
+                fits = _TOKEN.fullmatch(value) is not None
             if not fits:
                 raise OfficeError("value of an attribute")
     return root
@@ -216,7 +222,7 @@ def _number(element: ElementTree.Element, name: str) -> int:
 
 
 def _octets(element: ElementTree.Element, name: str) -> bytes:
-    return pybase64.b64decode("".join(element.get(name, "").split()).encode("ascii"), validate=True)
+    return pybase64.b64decode(element.get(name, "").encode("ascii"), validate=True)
 
 
 def _cryptor(element: ElementTree.Element) -> Cryptor:
@@ -242,8 +248,6 @@ def _password_key(element: ElementTree.Element) -> PasswordKey:
 def _holder(element: ElementTree.Element) -> tuple[str, int]:
     """Who a certificate's key was encrypted for, and the length of that key in bits."""
     encoded, value = _octets(element, "X509Certificate"), _octets(element, "encryptedKeyValue")
-    if len(encoded) > _CERTIFICATE_MOST:
-        raise OfficeError("certificate too long")
     certificate = x509.load_der_x509_certificate(encoded)
     key = certificate.public_key()
     if not isinstance(key, RSAPublicKey) or len(value) != (key.key_size + 7) // 8:

@@ -7,12 +7,15 @@ Guarantees: each function does a fixed, small amount of work beside the rounds t
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from gateway.inspection.compound import readable
 
 DEFAULT_PASSWORDS = ("VelvetSweatshop", "/01Hannes Ruescher/01")
 """Passwords that Excel and PowerPoint try by themselves (MS-OFFCRYPTO 2.3.7.3 and MS-XLS 2.4.117)."""
@@ -21,7 +24,7 @@ AES_BITS = {0x660E: 128, 0x660F: 192, 0x6610: 256}
 RC4 = 0x6801
 STANDARD_SPINS = 50_000
 _SHORT_RC4_COST = 40  # nominal microseconds of one trial: a few digests, and RC4 over two short strings
-_VERIFIER_SIZE = 16
+_PROVIDER = re.compile(r"Microsoft [A-Za-z0-9 ().,/-]{1,100}")
 
 Digest = Callable[[bytes], "hashlib._Hash"]
 
@@ -42,6 +45,12 @@ class CryptoApi:
     verifier: bytes
     verifier_digest: bytes
     end: int
+
+    @property
+    def says_more(self) -> bool:
+        """True if the provider is none of Microsoft's, or what should be random is text."""
+        named = not self.provider or _PROVIDER.fullmatch(self.provider) is not None
+        return not named or readable(self.salt + self.verifier + self.verifier_digest)
 
 
 def read_cryptoapi(info: bytes) -> CryptoApi:

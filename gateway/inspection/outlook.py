@@ -10,7 +10,7 @@ import re
 import struct
 
 from gateway.inspection import mapi
-from gateway.inspection.compound import CompoundError, CompoundFile
+from gateway.inspection.compound import CompoundError, CompoundFile, readable
 from gateway.inspection.limits import Context
 from gateway.inspection.mapi import Attachment, Item, Properties
 from gateway.model import PartFacts, Strength
@@ -104,10 +104,10 @@ class _Reader:
                 self.odd = True
         return found
 
-    @staticmethod
-    def _fixed(table: bytes, header: int, found: Properties) -> None:
+    def _fixed(self, table: bytes, header: int, found: Properties) -> None:
         if len(table) < header:
             raise CompoundError("table of properties cut short")
+        self.odd = self.odd or readable(table)
         for kind, number, _, value in _ENTRY.iter_unpack(table[header : len(table) - (len(table) - header) % 16]):
             if kind in (2, 3, 11):
                 found.setdefault(number, []).append((kind, value[:4]))

@@ -9,6 +9,7 @@ Failures: PdfSyntaxError, by way of formats, for what cannot be sorted: it is `n
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from gateway.inspection import pdf_clear, pdf_password, pdf_wrapper
 from gateway.inspection.limits import Context, Lock
@@ -119,13 +120,18 @@ def _try_empty_password(
         if not verdict.standard or "unknown-encryption" in verdict.findings:
             continue
         keeper = pdf_password.keeper(encrypt.dictionary, identifiers)
-        if not context.budget.take_effort(keeper.cost):
+        if not context.budget.take_effort(keeper.cost * 2):
             result = "not-examined"
-        elif keeper.opens(""):
+        elif keeper.opens("") or keeper.unlocks_nevertheless():
             return "opens-without-password"
         else:
-            context.budget.locks.append(Lock(keeper.cost, keeper.opens))
+            context.budget.locks.append(Lock(keeper.cost, partial(_opens_with_word, keeper)))
     return result
+
+
+def _opens_with_word(keeper: pdf_password.Keeper, password: str) -> bool:
+    """As `Keeper.opens`; the empty password has been tried by then."""
+    return bool(password) and keeper.opens(password)
 
 
 def _identifiers(document: Document) -> list[bytes]:

@@ -21,6 +21,7 @@ from gateway.inspection.pdf_syntax import Name, PdfSyntaxError, Value, number
 # Algorithm 2, step a: what a shorter password is filled up with.
 _PADDING = bytes.fromhex("28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a")
 _LONGEST_OLD = 32
+_BLOCK = 16
 _IDENTIFIERS_MOST = 4
 _LONGEST_NEW = 127
 _HASHED_REVISIONS = (5, 6, 7)
@@ -52,6 +53,8 @@ class Keeper:
     permissions: int
     key_octets: tuple[int, ...]  # lengths of the file key that readers may take, revisions 2 to 4
     identifiers: tuple[bytes, ...]
+    wrapped: tuple[bytes, bytes] = (b"", b"")  # the file key under the user's and the owner's password, from revision 5
+    permissions_sealed: bytes = b""  # /Perms: under the file key, with fixed octets in it
 
     @property
     def cost(self) -> int:
@@ -72,6 +75,24 @@ class Keeper:
         if digest(password, user[32:40], b"") == user[:32]:
             return True
         return digest(password, owner[32:40], user) == owner[:32]
+
+    def unlocks_nevertheless(self) -> bool:
+        """True if the empty password yields the file key although what it is checked against is damaged (/Perms)."""
+        if self.revision not in _HASHED_REVISIONS or len(self.permissions_sealed) < _BLOCK:
+            return False
+        digest = _hash_2b if self.revision != 5 else _hash_r5
+        for salt, user, wrapped in (
+            (self.user[40:48], b"", self.wrapped[0]),
+            (self.owner[40:48], self.user[:48], self.wrapped[1]),
+        ):
+            if len(wrapped) < 2 * _BLOCK:
+                continue
+            unwrap = Cipher(algorithms.AES(digest(b"", salt, user)), modes.CBC(bytes(_BLOCK))).decryptor()
+            key = unwrap.update(wrapped[: 2 * _BLOCK])
+            sealed = self.permissions_sealed[:_BLOCK]
+            if Cipher(algorithms.AES(key), modes.ECB()).decryptor().update(sealed)[9:12] == b"adb":
+                return True
+        return False
 
     def _opens_old(self, password: bytes) -> bool:
         """Algorithms 6 and 7."""
@@ -120,7 +141,13 @@ def keeper(encrypt: dict[bytes, Value], identifiers: Iterable[bytes]) -> Keeper:
     known = tuple(dict.fromkeys(identifiers))
     if len(known) > _IDENTIFIERS_MOST:
         raise PdfSyntaxError("too many file identifiers")
-    return Keeper(revision, user, owner, number(encrypt.get(b"P")), lengths, known)
+    wrapped = (_octets(encrypt.get(b"UE")), _octets(encrypt.get(b"OE")))
+    permissions = number(encrypt.get(b"P"))
+    return Keeper(revision, user, owner, permissions, lengths, known, wrapped, _octets(encrypt.get(b"Perms")))
+
+
+def _octets(value: Value) -> bytes:
+    return value if isinstance(value, bytes) and not isinstance(value, Name) else b""
 
 
 def _key_octets(encrypt: dict[bytes, Value], revision: int) -> tuple[int, ...]:

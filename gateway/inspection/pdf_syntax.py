@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 _NEST_MOST = 40
 _ENTRIES_MOST = 20_000  # of one dictionary or array that is read as such
-_STRINGS_MOST = 300_000
+_STRINGS_MOST = 200_000
 _OBJECTS_MOST = 500_000
 _TRAILERS_MOST = 500
 _ODD_MOST = 50  # stretches that belong to nothing are kept: one is enough to condemn a document
@@ -31,7 +31,13 @@ _PLAIN = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 _NAME_ESCAPE = re.compile(rb"#([0-9A-Fa-f]{2})")
 # Within an object: what is neither a string nor a comment. Possessive, so linear.
 _STRUCTURE = re.compile(
-    rb"(?:[" + _WS + rb"\[\]0-9.+-]++|<<|>>|/" + _REGULAR + rb"*+|(?:R|true|false|null)(?!" + _REGULAR + rb"))*+"
+    rb"(?:["
+    + _WS
+    + rb"\[\]0-9.+-]++|<<|>>|\(\)|<>|/"
+    + _REGULAR
+    + rb"*+|(?:R|true|false|null)(?!"
+    + _REGULAR
+    + rb"))*+"
 )
 _WITHIN = re.compile(
     rb"(?P<endobj>endobj)|(?P<stream>stream[ \t]{0,8}(?:\r\n|\n|\r))"

@@ -45,7 +45,8 @@ def read(file: CompoundFile, name: str) -> Legacy:
     session, session_size = _record(stream, _persisted(stream[first : first + size], reference), _SESSION)
     scheme = legacycipher.rc4(stream[session : session + session_size])
     clear = [(edit - 8, edit + length), (first - 8, first + size), (session - 8, session + session_size)]
-    findings = () if looks_random(_without(stream, clear)) else ("looks-readable",)
+    random = looks_random(_without(stream, clear))
+    findings = scheme.findings if random else (*scheme.findings, "looks-readable")
     covered = [name, "current user"]
     if file.has(_PICTURES):
         pictures = file.read(_PICTURES, most=file.size(_PICTURES))

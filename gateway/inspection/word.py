@@ -38,6 +38,8 @@ def read(file: CompoundFile, name: str) -> Legacy:
     if not file.has(table_name):
         raise LegacyError("no table stream")
     table = file.read(table_name, most=file.size(table_name))
+    if readable(main[:_FIB_CLEAR]):
+        raise LegacyError("text in the file information block")
     parts = {name: main[_FIB_CLEAR:], table_name: table}
     if file.has("data"):
         parts["data"] = file.read("data", most=file.size("data"))
@@ -54,5 +56,5 @@ def _verdict(program: str, scheme: Scheme, parts: dict[str, bytes]) -> Legacy:
         clear = not all(looks_random(part.rstrip(b"\0")) for part in parts.values())
     else:
         clear = any(readable(part) for part in parts.values())
-    findings = ("looks-readable",) if clear else ()
+    findings = (*scheme.findings, "looks-readable") if clear else scheme.findings
     return Legacy(True, f"{scheme.words}, {program}", findings, tuple(parts), scheme.opens)

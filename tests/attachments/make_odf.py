@@ -1,4 +1,4 @@
-"""Makes the labelled OpenDocument files. Run from the project's root; needs Debian's libreoffice-writer-nogui (7.4 writes
+"""Makes the labelled OpenDocument files. Run from the project root; needs Debian's libreoffice-writer-nogui (7.4 writes
 AES-256-CBC, and Blowfish where it is set to ODF 1.1) and, as $SOFFICE_LATER, the soffice of LibreOffice 24.8 or later,
 which writes AES-256-GCM with Argon2id. What no second program writes is written here from ODF 1.3 part 2, section 4.
 """

@@ -1,7 +1,7 @@
 """Makes the labelled ZIP, tar and compressed files. Run from the project's root; needs Debian's zip, p7zip-full, tar,
 gzip, bzip2 and xz-utils, the Python package pyzipper, node 20, and the npm package @zip.js/zip.js in $NODE_MODULES.
 
-No free program writes PKWARE's strong encryption: write_zip.mjs and this script each write it from APPNOTE 6.3 section 7.
+No free program writes the strong encryption of PKWARE: write_zip.mjs and this script each write it from APPNOTE 6.3.
 """
 
 from __future__ import annotations

@@ -109,6 +109,13 @@ def test_a_password_beside_the_document_makes_it_none() -> None:
     assert part.strength is Strength.NONE and "password-opens-it" in part.findings
 
 
+def test_an_empty_password_behind_a_damaged_check_value_opens() -> None:
+    base = gcm_document("Some words", "", "Owner-1")
+    at = base.index(b"/U <") + 4
+    damaged = base[:at] + b"00" * 32 + base[at + 64 :]
+    assert damaged != base and pdf.judge(damaged, context()).findings == ("opens-without-password",)
+
+
 def test_without_effort_left_it_is_not_called_encrypted() -> None:
     running = context()
     running.budget.effort = 10
