@@ -26,6 +26,10 @@ _INFO_MOST = 64 * 1024
 _SIDE_STREAM_MOST = 64 * 1024
 _PADDING_MOST = 4096 + 16
 _SUMMARIES = ("\x05summaryinformation", "\x05documentsummaryinformation")
+_STORAGES = frozenset(
+    {"\x06dataspaces", "dataspaceinfo", "transforminfo", "strongencryptiontransform", "objectpool"}
+)  # of MS-OFFCRYPTO 2.1; some programs leave an empty pool of objects
+_SPACES = frozenset({"version", "dataspacemap", "strongencryptiondataspace", "\x06primary"})
 _SHEETJS_MARK = (("\x01sh33tj5",), b"7262")  # SheetJS puts it into every compound file
 _WORDS = re.compile(rb"[A-Za-z0-9]{4}|(?:[A-Za-z0-9]\0){4}")
 
@@ -121,13 +125,16 @@ def _beside(file: CompoundFile) -> list[str]:
             # Office leaves stubs without words; a title or an author in them is readable.
             if _WORDS.search(content[48:]):
                 findings.append("clear-metadata")
-        elif path[0] == "\x06dataspaces":
+        elif path[0] == "\x06dataspaces" and path[-1] in _SPACES:
             if readable(content):
                 findings.append("clear-metadata")
         elif content.strip(b"\0") and (path, content) != _SHEETJS_MARK:
             findings.append("unexpected-stream")
-    storages = {path[0] for path in file.storages}
-    if storages - {"\x06dataspaces", "objectpool"} or file.root.name.lower() not in ("", "root entry", "r"):
+    if any(path[-1] not in _STORAGES for path in file.storages) or file.root.name.lower() not in (
+        "",
+        "root entry",
+        "r",
+    ):
         findings.append("unexpected-stream")
     return findings
 

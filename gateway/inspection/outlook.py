@@ -10,6 +10,7 @@ import re
 import struct
 
 from gateway.inspection import mapi
+from gateway.inspection.ciphertext import holds_prose
 from gateway.inspection.compound import CompoundError, CompoundFile, readable
 from gateway.inspection.limits import Context
 from gateway.inspection.mapi import Attachment, Item, Properties
@@ -23,6 +24,7 @@ _ATTACHMENT = re.compile(r"__attach_version1\.0_#[0-9a-f]{8}")
 _RECIPIENT = re.compile(r"__recip_version1\.0_#[0-9a-f]{8}")
 _OBJECT = "__substg1.0_3701000d"
 _HEADERS = (32, 24, 8)  # octets before the entries: top level, attached item, attachment or recipient (2.4.1)
+_NAMES_PROSE = 60  # octets of words in a row that names of properties may hold: "GpgOL Sig Status"
 _ENTRY = struct.Struct("<HHI8s")
 
 Path = tuple[str, ...]
@@ -70,9 +72,19 @@ class _Reader:
             elif _RECIPIENT.fullmatch(path[-1]):
                 for number, values in self._properties(path, _HEADERS[2]).items():
                     item.properties.setdefault(number, []).extend(values)
-            elif path[-1] != _NAMED:
+            elif path[-1] == _NAMED:
+                self._names(path)
+            else:
                 self.odd = True
         return item
+
+    def _names(self, at: Path) -> None:
+        """The names of named properties say nothing of the message (2.2.3); sentences among them would."""
+        self.odd = self.odd or at in self._storages
+        for path in self._streams.get(at, ()):
+            content = self._file.read(*path, most=self._size).translate(None, b"\0")
+            known = _STREAM.fullmatch(path[-1]) is not None
+            self.odd = self.odd or not known or holds_prose(content, _NAMES_PROSE)
 
     def _attachment(self, at: Path, depth: int) -> Attachment:
         attachment = Attachment(self._properties(at, _HEADERS[2]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from gateway.inspection.ciphertext import looks_random
+from gateway.inspection.ciphertext import looks_random, without_repeats
 from gateway.inspection.compound import CompoundFile
 from gateway.inspection.limits import Context
 from gateway.model import Encrypted, PartFacts, Strength
@@ -36,7 +36,7 @@ def judge(file: CompoundFile, size: int) -> PartFacts:
     kind = next((kind for name, kind in _MAIN.items() if file.has(name)), KIND)
     name = _CONTENT if file.has(_CONTENT) else "encryptedpackage"
     content = file.read(name, most=size)
-    random = len(content) > 64 and looks_random(content, 8)
+    random = len(content) > 64 and looks_random(without_repeats(content[8:]))
     findings = ("rights-managed",) if random else ("rights-managed", "looks-readable")
     state = Encrypted.PARTIAL if random else Encrypted.NO
     return PartFacts(kind, Strength.NONE, "rights management (IRM)", state, findings, size=size)
