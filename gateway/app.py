@@ -17,7 +17,7 @@ from gateway.destinations.lookup import Destinations
 from gateway.directory.model import Snapshot
 from gateway.dispatch import Dispatcher
 from gateway.errors import StartupError
-from gateway.examiner import Examiner
+from gateway.examiner import Examiners
 from gateway.intake.clients import Clients
 from gateway.intake.limits import Load
 from gateway.intake.listener import Listeners, server_context
@@ -89,7 +89,7 @@ class Office:
     settlement: Settlement
 
 
-def office(settings: Settings, store: Store, examiner: Examiner | None = None) -> Office:
+def office(settings: Settings, store: Store, examiner: Examiners | None = None) -> Office:
     """Stages 2 to 5 and the settlement of shares, on an open store. A command inspects by itself, without examiner."""
     in_force = InForce(store)
     openpgp = OpenPgp(settings.openpgp, settings.key_ring)
@@ -124,7 +124,7 @@ class Worker:
     store: Store
     in_force: InForce
     certificates: Certificates
-    examiner: Examiner
+    examiner: Examiners
     writer: Writer
     deliverer: Deliverer
     dispatcher: Dispatcher
@@ -134,7 +134,7 @@ class Worker:
 def worker(settings: Settings, owner: str) -> Worker:
     """Builds a worker named `owner`; call it inside the event loop that will run it."""
     store = Store.open(settings)
-    examiner = Examiner()
+    examiner = Examiners()
     examiner.start()
     parts = office(settings, store, examiner)
     loop = asyncio.get_running_loop()

@@ -1,8 +1,9 @@
-"""Inspection of what is large or costly, in a process of its own beside the worker: one message at a time.
+"""Inspection of what is large or costly, in processes of their own beside the worker: each one message at a time.
 
-Guarantees: the event loop and the interpreter's lock stay free for other mail, however long a message takes; a
-message that breaks the process, twice, counts as clear text with the finding `inspection-failed`. Whoever is
-cancelled while waiting leaves when the message is done, so that no answer meets another question.
+Guarantees: the event loop and the interpreter's lock stay free for other mail, however long a message takes; small
+mail does not queue behind large. A message that breaks its process, twice, counts as clear text with the finding
+`inspection-failed`. Whoever is cancelled while waiting leaves when the message is done, so that no answer meets
+another question.
 Failures: `TemporaryError` where no process can be had or it stays silent: the message is deferred, not judged.
 """
 
@@ -28,6 +29,28 @@ _ATTEMPTS = 2
 _FACTS_MOST = 64 * 1024 * 1024
 
 
+LARGE = 1024 * 1024  # bytes: above, a message waits for the process that takes large ones
+
+
+class Examiners:
+    """Two processes: one for small mail with passwords to try, one for large mail. The second starts when needed."""
+
+    def __init__(self) -> None:
+        self._small, self._large = Examiner(), Examiner()
+
+    def start(self) -> None:
+        """Starts the one that is needed soon. Raises `TemporaryError` where that cannot be."""
+        self._small.start()
+
+    async def inspect(self, content: bytes, clues: Clues) -> MessageFacts:
+        """The facts of a message under the full limits."""
+        return await (self._large if len(content) > LARGE else self._small).inspect(content, clues)
+
+    async def close(self) -> None:
+        """Ends both when the messages under way are done."""
+        await asyncio.gather(self._small.close(), self._large.close())
+
+
 @dataclass(slots=True)
 class _Process:
     process: subprocess.Popen[bytes]
@@ -36,7 +59,7 @@ class _Process:
 
 
 class Examiner:
-    """Starts its process at the first need, and again when it has ended."""
+    """One process: started at the first need, and again when it has ended."""
 
     def __init__(self) -> None:
         self._running: _Process | None = None

@@ -20,7 +20,7 @@ from gateway.clues import clues
 from gateway.destinations.lookup import Destinations
 from gateway.directory.model import Partner, Policy, Snapshot
 from gateway.errors import ProtectionRefusedError, StoreFullError, TemporaryError
-from gateway.examiner import Examiner
+from gateway.examiner import Examiners
 from gateway.inspection import AT_ONCE, inspect_message
 from gateway.log import get_logger
 from gateway.model import (
@@ -98,7 +98,7 @@ class Judge:
         openpgp: OpenPgp | None,
         limits: Limits,
         at_once: int = 4,
-        examiner: Examiner | None = None,
+        examiner: Examiners | None = None,
     ) -> None:
         """At most `at_once` runs of gpg hold a thread, so that a gpg that hangs leaves threads for everything else.
 

@@ -36,7 +36,7 @@ class Limits:
     openpgp_packets: int = 20_000
 
 
-AT_ONCE = Limits(text=64 * 1024, expanded=1024 * 1024, effort=5_000)
+AT_ONCE = Limits(text=64 * 1024, expanded=1024 * 1024, effort=2_000)
 """What may be spent on a message while others wait: a few milliseconds. Facts that come back `unfinished` are
 found again under the full limits, elsewhere."""
 

@@ -185,7 +185,8 @@ def _visible(number: int, stored: int, value: bytes, item: Item, context: Contex
         except rtf.RtfError:
             return "", bool(value.strip(b"\0"))
         shown = rtf.visible(source)
-        return shown, bool(shown.strip(" \t\r\n\0")) or holds_prose(source)
+        cut = len(source) >= context.limits.text  # what comes after may be seen, too
+        return shown, cut or bool(shown.strip(" \t\r\n\0")) or holds_prose(source)
     if stored == BINARY:
         source_text = "\n".join(text.readings(value, "")[0])
     else:

@@ -169,11 +169,10 @@ def _leaf(entity: Entity, total: Sum, depth: int, around: tuple[str, ...]) -> Se
     total.name([*names, *words])
     for name in names:
         total.pieces(trial.name_words(name[:LONG_NAME]))
-    described = "\n".join((*names, *words))
     part = _judged(entity, content, total, depth)
     if kind in _FRAGMENTS:
         part = unprotected(replace(part, findings=(*part.findings, "partial-message")))
-    _attach(entity, part, content, described, total, around)
+    _attach(entity, part, content, (names, words), total, around)
     return Seen()
 
 
@@ -210,21 +209,29 @@ def _nested(content: bytes, total: Sum, depth: int) -> PartFacts:
 
 
 def _attach(
-    entity: Entity, part: PartFacts, content: bytes, described: str, total: Sum, around: tuple[str, ...]
+    entity: Entity,
+    part: PartFacts,
+    content: bytes,
+    said_of_it: tuple[list[str], list[str]],
+    total: Sum,
+    around: tuple[str, ...],
 ) -> None:
-    """Records an attachment, with the identifiers that its name and its own readable names hold."""
+    """Records an attachment, with the identifiers that its names, its header and its own readable names hold."""
     counts: Counts = ()
     findings = part.findings
-    if described.strip():
-        counts = total.count_in_name(described[: total.context.limits.field_text])
-        total.password = total.password or text.gives_password(described)
+    most_read = total.context.limits.field_text
+    names, words = ("\n".join(lines)[:most_read] for lines in said_of_it)
+    if names or words:
+        # A Content-ID has the form of an address, and fields of parts are written by programs.
+        counts = identifiers.merge(total.count_in_name(names), said.personal(total.count_in_name(words)))
+        total.password = total.password or text.gives_password(names) or text.gives_password(words)
     if counts and "identifier-in-name" not in findings:
         findings = (*findings, "identifier-in-name")
     counts = identifiers.merge(counts, part.identifiers)
     total.names = identifiers.merge(total.names, counts)
     digest = hashlib.sha256(content).hexdigest() if content else ""
     part = replace(part, findings=findings, identifiers=counts, sha256=digest)
-    carries = part.strength > Strength.NONE or not _NOTHING.intersection(findings) or bool(counts)
+    carries = part.strength > Strength.NONE or not _NOTHING.intersection(findings) or bool(said.personal(counts))
     wrapped_only = set(around) <= {"multipart/signed", "multipart/encrypted"}
     whole = wrapped_only and (part.kind == "smime" or (part.kind == "openpgp" and "multipart/encrypted" in around))
     total.add(Leaf(part, attachment=carries, carries=carries, whole=whole), entity.faults)

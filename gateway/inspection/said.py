@@ -37,7 +37,7 @@ _WORDY = re.compile(
     rb"|x-antiabuse|x-original|x-converted|x-nai-|x-messagelabs|x-csa-|x-exchange|x-auto|x-bogosity|x-dspam|x-greylist|x-policy|x-editor|x-egroups"
     rb"|x-yahoo|x-sg-|x-rspamd|x-cmae|x-copyright|x-pgp|x-gpg|x-klms|x-kse|x-assp|x-get-message|x-vm-|x-message-flag"
     rb"|authentication-|received|user-agent|precedence|auto-submitted|mailing-list|msip_labels)"
-    rb"|.{0,40}(?:spam|virus|mailscanner|avast|barracuda)"
+    rb"|mime-version|date|dmarc-|x-sa-|x-srs-|x-enigmail|.{0,40}(?:spam|virus|mailscanner|avast|barracuda|received)"
 )  # programs write sentences into these
 _DESCRIPTIONS = frozenset(
     {"pgp/mime version identification", "pgp/mime versions identification", "openpgp encrypted message"}

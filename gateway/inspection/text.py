@@ -109,7 +109,7 @@ def _with_nuls(data: bytes) -> tuple[list[str], str]:
 def from_html(source: str) -> tuple[str, str]:
     """(the text that a reader may see, what is inside tags and comments). Shows too much rather than too little."""
     inside = "\n".join(tag[1:-1] for tag in _TAG.findall(source) if " " in tag or "!" in tag)
-    shown, hidden = _without_styles(source)
+    shown, hidden = without_styles(source)
     shown = _TAG.sub("", _BLOCK.sub("\n", shown))
     if "&" in source:
         shown, inside = html.unescape(shown), html.unescape(inside)
@@ -135,7 +135,7 @@ def only_tags(source: str, allowed: re.Pattern[str]) -> bool:
     return all(allowed.fullmatch(tag[1:-1].strip()) for tag in _TAG.findall(source))
 
 
-def _without_styles(source: str) -> tuple[str, str]:
+def without_styles(source: str) -> tuple[str, str]:
     """Takes the contents of style and script elements out, where they are closed; returns both."""
     if _STYLE.search(source) is None:
         return source, ""

@@ -24,6 +24,9 @@ _SILENT_TAG = re.compile(
     re.IGNORECASE,
 )  # markup in which no program shows words
 
+_WORDS = re.compile(r"(?:[A-Za-z]{2,30}[ \t\r\n]{1,4}){4}[A-Za-z]{2}")  # five in a row, which no style needs
+_TELLING = re.compile(r"[^\W_]")  # signs alone, such as the line above a signature, say nothing
+
 
 def judge(entity: Entity, content: bytes, total: Sum) -> Seen:
     """The verdict on such a text goes to `total`; what is seen of it is returned."""
@@ -95,7 +98,8 @@ def _read(reading: str, is_html: bool, total: Sum) -> Seen:
         total.too_long()
         counts = identifiers.merge(counts, ((UNSCANNED, 1),))
     hidden = text.hidden_characters(inside) if len(inside) > LONG_NAME else 0
-    return Seen(text.visible_characters(shown) + hidden + len(reading) - len(cut), counts)
+    visible = text.visible_characters(shown) if _TELLING.search(shown) else 0
+    return Seen(visible + hidden + len(reading) - len(cut), counts)
 
 
 def _armour(reading: str, is_html: bool, total: Sum) -> tuple[PartFacts, list[str]]:
@@ -104,7 +108,8 @@ def _armour(reading: str, is_html: bool, total: Sum) -> tuple[PartFacts, list[st
     content = shown.replace("\u00a0", " ").encode("utf-8")
     part = openpgp.judge_armour(content, total.context)
     comments = openpgp.clear_text(content, total.context).decode("utf-8", "replace")
-    telling = is_html and not text.only_tags(reading, _SILENT_TAG)
+    shell, styles = text.without_styles(reading) if is_html else ("", "")
+    telling = not text.only_tags(shell, _SILENT_TAG) or _WORDS.search(styles) is not None
     telling = telling or len(inside) > _INSIDE_MOST or text.shows_more(inside) or text.hidden_characters(inside) > 0
     if part.strength > Strength.NONE and not telling and not identifiers.count(f"{comments}\n{inside}"):
         total.read(comments.strip())

@@ -112,7 +112,7 @@ def test_each_part_stands_in_its_place_with_what_is_odd_about_it() -> None:
     (mixed,) = root.parts
     assert (mixed.kind, [part.kind for part in mixed.parts]) == (
         "multipart/mixed",
-        ["text", "multipart/related", "unknown"],
+        ["text", "multipart/related", "text"],
     )
     text, picture = mixed.parts[1].parts
     assert "base64-junk" in picture.findings
@@ -168,10 +168,27 @@ def test_a_sentence_in_the_header_is_visible_text(field: str) -> None:
         "To: Children and Families Duty Desk of the Council <duty@council.example>",
         "Keywords: urgent, review",
         "X-Priority: 1 (Highest)",
+        "Mime-Version: 1.0 (Apple Message framework v1283)",
+        "X-SA-Exim-Scanned: No (on mx.council.example); condition expanded to false",
     ],
 )
 def test_what_a_header_holds_as_a_matter_of_course_is_not(line: str) -> None:
-    assert inspect_message(TOP + f"{line}\r\n\r\nhello".encode()).body_characters == 5
+    top = TOP.replace(b"MIME-Version: 1.0\r\n", b"")
+    assert inspect_message(top + f"{line}\r\n\r\nhello".encode()).body_characters == 5
+
+
+def test_the_content_id_of_a_part_is_no_address_of_anybody() -> None:
+    """Apple Mail gives one to each part of an encrypted message."""
+    whole = (MESSAGES / "pgp-mime.eml").read_bytes()
+    field = b"\r\nContent-Id: <0A1B2C3D@council.example>\r\n\r\n"
+    facts = inspect_message(whole.replace(b"pgp-encrypted\r\n\r\n", b"pgp-encrypted" + field))
+    assert facts.whole is Strength.STRONG
+
+
+def test_signs_alone_say_nothing() -> None:
+    facts = inspect_message(TOP + b"\r\n-- \r\n____\r\n")
+    assert facts.body_characters == 0
+    assert facts.root.parts[0].findings == ("nothing-to-protect",)
 
 
 def test_passwords_in_an_attached_message_count() -> None:

@@ -196,7 +196,7 @@ def sent(
     return head.encode() + b"Content-Type: multipart/mixed; boundary=q\r\n\r\n" + body
 
 
-INSIDE = b"Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nIt is called Tiger2024\r\n"
+INSIDE = b"--q\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nIt is called Tiger2024\r\n"
 WAYS = {
     "body": sent(archive("Tiger2024"), "It opens with Tiger2024."),
     "html": sent(archive("Tiger2024"), "<p>It is <b>Ti</b>ger<i>20</i>24</p>", "text/html"),
