@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.inspection import formats, message, trial
+from gateway.inspection import formats, message, outlook, tnef, trial
 from gateway.inspection.limits import Clues, Context, Limits, fresh_budget
 from gateway.model import MessageFacts, PartFacts
 
@@ -19,7 +19,7 @@ NO_CLUES = Clues()
 def inspect_message(content: bytes, limits: Limits = DEFAULT_LIMITS, clues: Clues = NO_CLUES) -> MessageFacts:
     """The facts of a message, header included (RFC 5322). Never raises."""
     try:
-        return message.inspect(content, _context(limits, clues))
+        return message.inspect(content, _context(content, limits, clues))
     except Exception:  # noqa: BLE001 - promised: a message that breaks inspection counts as clear text
         root = PartFacts(message.KIND, findings=("inspection-failed",), size=len(content))
         return MessageFacts(root, findings=("inspection-failed",), malformed=True)
@@ -30,15 +30,17 @@ def inspect_file(data: bytes, limits: Limits = DEFAULT_LIMITS, clues: Clues = NO
     if message.recognise(data):
         return inspect_message(data, limits, clues).root
     try:
-        context = _context(limits, clues)
+        context = _context(data, limits, clues)
         part = formats.judge(data, context)
-        return trial.open_part(part, context.budget.locks, trial.candidates(context.budget.words, clues), context)
+        # Names inside an archive are no message beside it: there only what the caller knows is tried.
+        words = context.budget.words if part.kind in (outlook.KIND, tnef.KIND) else ()
+        return trial.open_part(part, context.budget.locks, trial.candidates(words, clues), context)
     except Exception:  # noqa: BLE001 - promised: a file that breaks inspection counts as clear text
         return PartFacts("unknown", findings=("inspection-failed",), size=len(data))
 
 
-def _context(limits: Limits, clues: Clues) -> Context:
-    return Context(limits, fresh_budget(limits), formats.judge, clues=clues)
+def _context(data: bytes, limits: Limits, clues: Clues) -> Context:
+    return Context(limits, fresh_budget(limits, len(data)), formats.judge, clues=clues)
 
 
 def as_dict(part: PartFacts) -> dict[str, Any]:

@@ -31,12 +31,13 @@ class Limits:
     members: int = 2000  # entries of one archive
     pdf: int = 64 * 1024 * 1024  # a larger encrypted PDF is not opened
     pdf_streams: int = 20_000
-    effort: int = 1_000_000  # nominal microseconds of password hashing and the like, for one message
+    effort: int = 700_000  # nominal microseconds spent on passwords that the message suggests
+    builtin: int = 1_100_000  # the same for passwords that programs try by themselves, for each mebibyte begun
     ber_elements: int = 200_000
     openpgp_packets: int = 20_000
 
 
-AT_ONCE = Limits(text=64 * 1024, expanded=1024 * 1024, effort=2_000)
+AT_ONCE = Limits(text=64 * 1024, expanded=1024 * 1024, effort=2_000, builtin=4_000)
 """What may be spent on a message while others wait: a few milliseconds. Facts that come back `unfinished` are
 found again under the full limits, elsewhere."""
 
@@ -67,6 +68,7 @@ class Budget:
     parts: int
     expanded: int
     effort: int
+    builtin: int
     text: int
     locks: list[Lock] = field(default_factory=list)
     words: list[str] = field(default_factory=list)  # texts that a reader sees, file names: where passwords may stand
@@ -82,6 +84,14 @@ class Budget:
             self.unfinished = True
             return False
         self.effort -= microseconds
+        return True
+
+    def take_builtin(self, microseconds: int) -> bool:
+        """As `take_effort`, for a password that must be tried before content may count as protected."""
+        if microseconds > self.builtin:
+            self.unfinished = True
+            return False
+        self.builtin -= microseconds
         return True
 
     def take_expanded(self, octets: int) -> bool:
@@ -107,6 +117,7 @@ class Context:
         return replace(self, depth=self.depth + 1)
 
 
-def fresh_budget(limits: Limits) -> Budget:
-    """A full account for one message."""
-    return Budget(parts=limits.parts, expanded=limits.expanded, effort=limits.effort, text=limits.text)
+def fresh_budget(limits: Limits, size: int = 0) -> Budget:
+    """A full account for a message of `size` octets: ten protected documents take more room than one, and more work."""
+    builtin = limits.builtin * (1 + size // 2**20)
+    return Budget(limits.parts, limits.expanded, limits.effort, builtin, limits.text)

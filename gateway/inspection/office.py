@@ -92,7 +92,7 @@ def _opens_by_default(protection: Protection, package: bytes, context: Context) 
     if protection.opens is None:
         return "not-examined"
     for password in officekeys.DEFAULT_PASSWORDS:
-        if not context.budget.take_effort(protection.cost):
+        if not context.budget.take_builtin(protection.cost):
             return "not-examined"
         if protection.opens(password, package[:24]):
             return "opens-with-default-password"

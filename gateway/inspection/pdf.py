@@ -120,7 +120,7 @@ def _try_empty_password(
         if not verdict.standard or "unknown-encryption" in verdict.findings:
             continue
         keeper = pdf_password.keeper(encrypt.dictionary, identifiers)
-        if not context.budget.take_effort(keeper.cost * 2):
+        if not context.budget.take_builtin(keeper.cost * 2):
             result = "not-examined"
         elif keeper.opens("") or keeper.unlocks_nevertheless():
             return "opens-without-password"

@@ -279,7 +279,7 @@ def _judge_hidden(data: bytes, start: int, volume: bool, archive: Archive, conte
         if kind not in (_FILE_TYPE, _SERVICE, _LAST) or not _BLOCK.size <= size <= 4096:
             return False
         head = decrypt(block[: size + 15 & ~15], key, vector)[:size]
-        return len(head) == size and zlib.crc32(head[2:]) & 0xFFFF == crc
+        return len(head) == size and bool(zlib.crc32(head[2:]) & 0xFFFF == crc)
 
     context.budget.locks.append(Lock(_TRIAL, opens))
 

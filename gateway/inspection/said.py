@@ -37,7 +37,7 @@ _WORDY = re.compile(
     rb"|x-antiabuse|x-original|x-converted|x-nai-|x-messagelabs|x-csa-|x-exchange|x-auto|x-bogosity|x-dspam|x-greylist|x-policy|x-editor|x-egroups"
     rb"|x-yahoo|x-sg-|x-rspamd|x-cmae|x-copyright|x-pgp|x-gpg|x-klms|x-kse|x-assp|x-get-message|x-vm-|x-message-flag"
     rb"|authentication-|received|user-agent|precedence|auto-submitted|mailing-list|msip_labels)"
-    rb"|mime-version|date|dmarc-|x-sa-|x-srs-|x-enigmail|.{0,40}(?:spam|virus|mailscanner|avast|barracuda|received)"
+    rb"|dmarc-|x-sa-|x-srs-|x-enigmail|.{0,40}(?:spam|virus|mailscanner|avast|barracuda|received)"
 )  # programs write sentences into these
 _DESCRIPTIONS = frozenset(
     {"pgp/mime version identification", "pgp/mime versions identification", "openpgp encrypted message"}
@@ -46,6 +46,7 @@ _DESCRIPTIONS = frozenset(
     | {"this is an encrypted message part", "message encrypted with openpgp using gpgmail"}
     | {"message signed with openpgp using gpgmail", "undelivered message", "delivery report", "openpgp public key"}
 )  # Content-Description as mail programs write it
+_SHORT = frozenset({b"mime-version", b"date", b"resent-date"})  # programs put comments into these
 _DIGIT = re.compile(rb"[0-9]")
 _ADDRESS = re.compile(r"[^\s<>\"(),;:]*@[^\s<>\"(),;:]*")
 _ODD_WORD = re.compile(rb"[\x80-\xff]|=\?")
@@ -90,7 +91,7 @@ def _other(name: bytes, value: bytes, lines: list[str], total: Sum) -> None:
         words = header.plain(value, limits.header_block)
         if name in ADDRESS_FIELDS:
             words = words.replace(",", "\t,\t")  # a list of names is no sentence
-        if (_STORY if machine or name in ADDRESS_FIELDS else _TELLING).search(words):
+        if (_STORY if machine or name in _SHORT or name in ADDRESS_FIELDS else _TELLING).search(words):
             total.sentence(words)
     if not machine and (_DIGIT.search(value) or b"=?" in value):
         words = header.plain(value, limits.field_text)

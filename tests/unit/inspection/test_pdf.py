@@ -118,7 +118,7 @@ def test_an_empty_password_behind_a_damaged_check_value_opens() -> None:
 
 def test_without_effort_left_it_is_not_called_encrypted() -> None:
     running = context()
-    running.budget.effort = 10
+    running.budget.builtin = 10
     part = pdf.judge(encrypted(), running)
     assert part.strength is Strength.NONE and "not-examined" in part.findings and running.budget.unfinished
 
