@@ -31,13 +31,14 @@ class Limits:
     members: int = 2000  # entries of one archive
     pdf: int = 64 * 1024 * 1024  # a larger encrypted PDF is not opened
     pdf_streams: int = 20_000
-    effort: int = 700_000  # nominal microseconds spent on passwords that the message suggests
-    builtin: int = 1_100_000  # the same for passwords that programs try by themselves, for each mebibyte begun
+    builtin: int = 1_100_000  # nominal microseconds for passwords that programs try by themselves, per mebibyte begun
+    effort: int = 700_000  # the same for passwords that the message suggests
+    effort_most: int = 1_000_000  # as far as `effort` may grow by what is left of `builtin`
     ber_elements: int = 200_000
     openpgp_packets: int = 20_000
 
 
-AT_ONCE = Limits(text=64 * 1024, expanded=1024 * 1024, effort=2_000, builtin=4_000)
+AT_ONCE = Limits(text=64 * 1024, expanded=1024 * 1024, effort=2_000, effort_most=2_000, builtin=4_000)
 """What may be spent on a message while others wait: a few milliseconds. Facts that come back `unfinished` are
 found again under the full limits, elsewhere."""
 
@@ -93,6 +94,12 @@ class Budget:
             return False
         self.builtin -= microseconds
         return True
+
+    def pool(self, most: int) -> None:
+        """What the built-in passwords did not need is for those of the message, up to `most` in all."""
+        more = max(0, min(self.builtin, most - self.effort))
+        self.effort += more
+        self.builtin -= more
 
     def take_expanded(self, octets: int) -> bool:
         """False where an expansion to so many octets is more than is left; nothing is taken then."""

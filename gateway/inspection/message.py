@@ -81,6 +81,7 @@ def _try_passwords(total: Sum) -> None:
     locks = [(at, lock) for at, leaf in enumerate(total.leaves) for lock in leaf.locks]
     if not locks:
         return
+    total.context.budget.pool(total.context.limits.effort_most)
     passwords = trial.candidates(total.context.budget.words, total.context.clues)
     opened, untried = trial.opens([lock for _, lock in locks], passwords, total.context.budget)
     opened_leaves = {locks[position][0] for position in opened}

@@ -271,6 +271,7 @@ def open_part(part: PartFacts, locks: list[Lock], passwords: tuple[str, ...], co
     """The verdict on a part with these locks in it: `none` where one of the passwords opens one."""
     if not locks:
         return part
+    context.budget.pool(context.limits.effort_most)
     opened, untried = opens(locks, passwords, context.budget)
     return verdict(part, bool(opened), bool(untried))
 
