@@ -69,7 +69,6 @@ _SCRYPT_MEMORY_MOST = 17  # 2^17 times 1 KiB is 128 MiB
 _SCRYPT_MAXMEM = 160 * 1024 * 1024
 _SCRYPT_COST = 3.2  # nominal microseconds for a kibibyte
 _SCRYPT_USUAL = 14  # programs write a work factor of 2^14 to 2^18
-_SCRYPT_LEAST = 10  # less is hardly any
 _UNTRIED = 10**12
 
 
@@ -86,7 +85,9 @@ class _Stanza:
 
 def recognise(data: bytes) -> bool:
     """True for the version line, any version, and for armour, which may stand in a text."""
-    return data.startswith(b"age-encryption.org/") or _ARMOUR.search(data, 0, _ARMOUR_WITHIN) is not None
+    if data.startswith(b"age-encryption.org/"):
+        return True
+    return b"AGE ENCRYPTED" in data[:_ARMOUR_WITHIN] and _ARMOUR.search(data, 0, _ARMOUR_WITHIN) is not None
 
 
 def judge(data: bytes, context: Context) -> PartFacts:
@@ -101,7 +102,6 @@ def judge(data: bytes, context: Context) -> PartFacts:
     if passphrase:
         power = int(passphrase.arguments[1])
         if power < _SCRYPT_USUAL:
-            strength = Strength.ACCEPTABLE if power >= _SCRYPT_LEAST else Strength.WEAK
             findings.append("few-iterations")
     elif any(stanza.kind == b"ssh-rsa" and len(stanza.body) < _RSA_SHORTEST for stanza in stanzas):
         strength = Strength.WEAK

@@ -138,6 +138,8 @@ def count(
 
     What `watch_words` matches counts as "watch-word".
     """
+    if watch_words is None and text.isascii() and "@" not in text and _DIGITS.search(text) is None:
+        return ()
     found: Counter[str] = Counter()
     text, complete = normalise(text)
     if not complete:

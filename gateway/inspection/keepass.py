@@ -161,7 +161,6 @@ def _strength(version: int, fields: _Fields, findings: list[str]) -> tuple[Stren
         findings.append("few-rounds")
     if kdf.work < _ARGON2_LEAST if kdf.kind in ARGON2 else kdf.rounds < _AES_ROUNDS_LEAST:
         findings.append("few-iterations")
-        strength = Strength.WEAK
     return strength, kdf
 
 

@@ -219,5 +219,5 @@ def passphrase(body: bytes, reading: Reading) -> None:
     if s2k.is_simple:
         reading.lower(Strength.WEAK, "simple-s2k")
     elif s2k.is_short:
-        reading.lower(Strength.WEAK, "few-iterations")
+        reading.lower(Strength.ACCEPTABLE, "few-iterations")
     reading.passphrases.append(Passphrase(version, cipher, s2k, aead, nonce, esk))

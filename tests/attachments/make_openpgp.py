@@ -213,7 +213,7 @@ def by_openpgpjs() -> None:
     encrypted("openpgpjs-argon2.pgp", out["argon2"], by, "SEIPD v2 GCM (AES-256) to a passphrase",
               row="openpgp-passphrase", strength="acceptable", password=WORD)  # fmt: skip
     encrypted("openpgpjs-little-iteration.pgp", out["short"], by, "SEIPD v1 (AES-256) to a passphrase",
-              "few-iterations", row="openpgp-simple-s2k", strength="weak", password=WORD)  # fmt: skip
+              "few-iterations", row="openpgp-passphrase", strength="acceptable", password=WORD)  # fmt: skip
     clear("openpgpjs-public-key.pgp", out["public"], by, "key-material", "OpenPGP key", "key-material")
 
 
