@@ -14,6 +14,8 @@ import pybase64
 from gateway.inspection.mime import find, without_space
 
 HEADER_MOST = 160
+# A session key in a comment opens the message for everybody; what looks like one is no comment.
+TELLING = re.compile(rb"(?i:session[ -]?key|pass ?(?:word|phrase|code))|[0-9A-Fa-f]{32}")
 _BEGIN = re.compile(rb"(?:\A|(?<=\n))-----BEGIN PGP ([A-Z ,/0-9]{3,40})-----[ \t]*(?=\r?\n)")
 _INNER_SPACE = re.compile(rb"[^\s][ \t]+[^\s]")
 _HEADERS = (b"version", b"comment", b"hash", b"charset", b"messageid")

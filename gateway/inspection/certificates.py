@@ -166,7 +166,7 @@ def _signed_shape(reader: Reader, outer: Element) -> bool:
             return False
         algorithm(reader, fields[1])
         inner = list(reader.children(fields[0]))
-        if fields[2].size > _SIGNATURE_MOST or not looks_random(reader.contents(fields[2])[1:]):
+        if fields[2].size > _SIGNATURE_MOST or not _is_noise(reader.contents(fields[2])[1:]):
             return False
         tags = [field.tag for field in inner]
         if tags[:3] == [INTEGER, SEQUENCE, SEQUENCE] and tags[3:] in ([], [_TAG_0]):
@@ -218,7 +218,11 @@ def _public_key(reader: Reader, element: Element) -> bool:
     fields = list(reader.children(element))
     if [field.tag for field in fields] != [SEQUENCE, BIT_STRING] or element.size > _KEY_MOST:
         return False
-    return not wordy(reader.contents(fields[0])[:_PARAMETERS_SEARCHED]) and looks_random(reader.contents(fields[1])[1:])
+    return not wordy(reader.contents(fields[0])[:_PARAMETERS_SEARCHED]) and _is_noise(reader.contents(fields[1])[1:])
+
+
+def _is_noise(data: bytes) -> bool:
+    return looks_random(data) and not holds_prose(data)
 
 
 def _request(reader: Reader, fields: list[Element]) -> bool:

@@ -146,6 +146,7 @@ ML_KEM: dict[bytes, int] = {  # octets of the ciphertext (FIPS 203, table 3)
     oid("2.16.840.1.101.3.4.4.2"): 1088,
     oid("2.16.840.1.101.3.4.4.3"): 1568,
 }
+ML_KEM_DRAFTS = {oid(f"1.3.6.1.4.1.22554.5.6.{arc}"): size for arc, size in ((1, 768), (2, 1088), (3, 1568))}
 KEM_DERIVATIONS = frozenset(
     oid(arcs)
     for arcs in (

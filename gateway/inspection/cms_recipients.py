@@ -20,6 +20,7 @@ from gateway.inspection.cms_algorithms import (
     GOST_TRANSPORT,
     KEM_DERIVATIONS,
     ML_KEM,
+    ML_KEM_DRAFTS,
     PBKDF2,
     PWRI_KEK,
     RSA,
@@ -46,6 +47,7 @@ _IDENTIFIER_MOST = 1200  # octets of what names a recipient
 _LISTED_MOST = 200
 _CURVE_LEAST = 28  # octets of a coordinate: 224 bits
 _ROUNDS_LEAST = 1000
+_PASSWORDS_MOST = 32  # each is tried with every word of the message
 _ROUNDS_SAID = 10**12
 _POINT_COMPRESSED, _POINT_UNCOMPRESSED = (2, 3), 4
 _TAG_0, _TAG_1, _TAG_2, _TAG_3, _TAG_4 = 0xA0, 0xA1, 0xA2, 0xA3, 0xA4
@@ -315,6 +317,8 @@ def _password(reader: Reader, fields: list[Element], found: Recipients) -> None:
     salt, numbers, prf = _derivation(reader, derivation.parameters)
     if not numbers or numbers[0] < _ROUNDS_LEAST:
         found.lower(Strength.WEAK, "few-rounds")
+    if len(found.passwords) == _PASSWORDS_MOST:
+        raise BerError("more passwords than anybody uses")
     found.passwords.append(Password(derivation.identifier, salt, numbers, prf, cipher, iv, wrapped))
 
 
@@ -361,9 +365,11 @@ def _other(reader: Reader, fields: list[Element], found: Recipients) -> None:
     _identify(reader, parts[1], found)
     kem = algorithm(reader, parts[2]).identifier
     sealed = _octet_string(reader, parts[3], _KEY_MOST)
-    if kem in ML_KEM:
-        if len(sealed) != ML_KEM[kem]:
+    sizes = ML_KEM | ML_KEM_DRAFTS
+    if kem in sizes:
+        if len(sealed) != sizes[kem]:
             raise BerError("encapsulation of another size than its algorithm's")
+        found.lower(Strength.WEAK if kem in ML_KEM_DRAFTS else Strength.STRONG)
     elif kem in RSA_KEM:
         if len(sealed) < _RSA_2048:
             found.lower(Strength.WEAK, "weak-key")

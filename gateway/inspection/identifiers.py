@@ -141,18 +141,10 @@ def count(
     if watch_words is None and text.isascii() and "@" not in text and _DIGITS.search(text) is None:
         return ()
     found: Counter[str] = Counter()
-    text, complete = normalise(text)
-    if not complete:
-        found[UNSCANNED] = 1
-    if "\n>" in text:
-        text = _QUOTE.sub("\n", text)
-    text = " ".join(text.split())
+    text = _flattened(text, found)
     if watch_words is not None:
         found["watch-word"] = sum(1 for match in watch_words.finditer(text) if match[0])
-    lower = _lower(text)
-    if "://" in lower or "www." in lower or "cid:" in lower or "id: <" in lower or "references: <" in lower:
-        text = _URL.sub(_without_numbers, text)
-        lower = _lower(text)
+    text, lower = _without_addresses(text)
     if "@" in text:
         found["email"] = sum(1 for address in set(_addresses(text)) if address not in known_addresses)
     words = _Words(
@@ -180,6 +172,16 @@ def count(
         _labelled(text, lower, found)
     _ten_digit_numbers(lower, tens, found)
     return tuple(sorted((kind, number) for kind, number in found.items() if number))
+
+
+def _flattened(text: str, found: Counter[str]) -> str:
+    """The text on one line, in plain characters, without marks of quotation."""
+    text, complete = normalise(text)
+    if not complete:
+        found[UNSCANNED] = 1
+    if "\n>" in text:
+        text = _QUOTE.sub("\n", text)
+    return " ".join(text.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,18 @@ def _ten_digit_numbers(lower: str, tens: list[tuple[int, int, str]], found: Coun
             continue
         if others or _HEALTH.search(lower, max(0, start - _NEAR), end + _NEAR):
             found["nhs-number"] += 1
+
+
+_URL_SIGNS = ("://", "www.", "cid:", "id: <", "references: <", "reply-to: <")
+
+
+def _without_addresses(text: str) -> tuple[str, str]:
+    """The text without addresses of the web and of messages, and the same in lower case."""
+    lower = _lower(text)
+    if not any(sign in lower for sign in _URL_SIGNS):
+        return text, lower
+    text = _URL.sub(_without_numbers, text)
+    return text, _lower(text)
 
 
 def _lower(text: str) -> str:

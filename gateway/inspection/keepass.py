@@ -106,6 +106,8 @@ def _fields(data: bytes, version: int) -> _Fields:
 def _fits(number: int, length: int, version: int) -> bool:
     if number == _IV:
         return length in (12, 16)
+    if number == _STREAM_KEY:
+        return version < 4 and length in (32, 64)
     if number in (_KDF, _CUSTOM):
         return version == 4
     if number == _COMMENT:

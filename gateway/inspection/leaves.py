@@ -15,6 +15,7 @@ from gateway.inspection.limits import Context, Lock
 from gateway.model import Counts, Encrypted, PartFacts, Strength
 
 LONG_NAME = 255  # characters of a subject, a file name or the like; the rest counts as visible text
+REMARKS_MOST = 100  # characters of sentences in X- fields, all together; more is text that somebody wrote there
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Sum:
     findings: list[str] = field(default_factory=list)
     names: Counts = ()
     excess: int = 0  # characters of names and the like beyond what such things need, and of sentences in the header
+    remarks: int = 0  # characters of sentences in X- fields
     password: bool = False
     pgp_version: bool = False
     malformed: bool = False
@@ -88,6 +90,15 @@ class Sum:
         """Takes note of text that stands where no program writes any."""
         self.excess += text.visible_characters(words)
         self.find("header-text")
+        self.read(words)
+
+    def remark(self, words: str) -> None:
+        """Takes note of text in an X- field, of which no list can be complete: some programs put a remark into one."""
+        self.remarks += text.visible_characters(words)
+        if self.remarks > REMARKS_MOST:
+            self.excess += self.remarks
+            self.remarks = 0
+            self.find("header-text")
         self.read(words)
 
     def scan(self, content: str) -> Counts:

@@ -259,7 +259,7 @@ def _sum(parts: list[PartFacts], blocks: list[Armour], loose: bool, size: int) -
     findings: list[str] = []
     if loose:
         findings.append("text-around-armour")
-    if any(len(block.comment) > armour.HEADER_MOST for block in blocks):
+    if any(len(block.comment) > armour.HEADER_MOST or armour.TELLING.search(block.comment) for block in blocks):
         findings.append("armour-text")
     telling = [part for part in parts if "key-material" not in part.findings] or parts
     first = min(telling, key=lambda part: part.strength)

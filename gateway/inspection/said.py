@@ -92,7 +92,7 @@ def _other(name: bytes, value: bytes, lines: list[str], total: Sum) -> None:
         if name in ADDRESS_FIELDS:
             words = words.replace(",", "\t,\t")  # a list of names is no sentence
         if (_STORY if machine or name in _SHORT or name in ADDRESS_FIELDS else _TELLING).search(words):
-            total.sentence(words)
+            (total.remark if name.startswith(b"x-") else total.sentence)(words)
     if not machine and (_DIGIT.search(value) or b"=?" in value):
         words = header.plain(value, limits.field_text)
         lines.append(_ADDRESS.sub(" ", words) if "@" in words else words)

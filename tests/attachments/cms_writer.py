@@ -111,13 +111,13 @@ def x25519_agreement(key: bytes) -> bytes:
     return tlv(0xA1, integer(3), originator, algorithm, keys)
 
 
-def encapsulation(key: bytes, size: int = 1088, arc: int = 2) -> bytes:
+def encapsulation(key: bytes, size: int = 1088, kind: str = "2.16.840.1.101.3.4.4.2") -> bytes:
     """OtherRecipientInfo with a KEMRecipientInfo (RFC 9629); ML-KEM ciphertexts look like any random octets."""
     kek = os.urandom(32)
     fields = sequence(
         integer(0),
         tlv(0x80, os.urandom(20)),
-        sequence(oid(f"2.16.840.1.101.3.4.4.{arc}")),
+        sequence(oid(kind)),
         octets(os.urandom(size)),
         sequence(oid("1.2.840.113549.1.9.16.3.28")),
         integer(32),

@@ -846,8 +846,12 @@ def headers_that_say_more(book: Book, keys: Keys) -> None:
         "comments-sentence", b"Comments: Jane is at risk and must be seen", "a sentence in Comments", body_characters=25
     )
     beside("keywords-sentence", b"Keywords: Jane is at risk", "a sentence in Keywords")
-    beside("x-note-sentence", b"X-Note: Jane is at risk", "a sentence in a field of any name")
-    beside("x-note-coded", b"X-Note: =?utf-8?b?SmFuZSBpcyBhdCByaXNr?=", "the same, encoded")
+    story = b"Jane is at risk and was seen with a stranger near the school on Monday; her mother has not been told of it; "
+    story += b"the next visit is on Thursday afternoon"
+    lines = [story[at : at + 45] for at in range(0, len(story), 45)]
+    coded = b"\r\n ".join(b"=?utf-8?b?" + base64.b64encode(line) + b"?=" for line in lines)
+    beside("x-note-story", b"X-Note: " + story, "sentences in a field of any name")
+    beside("x-note-coded", b"X-Note: " + coded, "the same, encoded")
     second = whole.replace(b"name=encrypted.asc", b"name=encrypted.asc\r\nContent-Description: Jane is at risk")
     book.write(
         "description-sentence", second, "a sentence in a part's header", "none", "partial", findings=["header-text"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 import tempfile
 from pathlib import Path
@@ -17,7 +18,7 @@ def zipped(data: bytes, depth: int) -> Label:
     with kept(data, ".zip") as name:
         try:
             archive = zipfile.ZipFile(name)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
             return _other_zip(name, data, type(fault).__name__)
         with archive:
             members = [info for info in archive.infolist() if not info.is_dir() and info.file_size]
@@ -31,7 +32,7 @@ def zipped(data: bytes, depth: int) -> Label:
 
 
 def _other_zip(name: str, data: bytes, fault: str) -> Label:
-    status, said = run("7z", "l", "-slt", "-pwrong", name)
+    _, said = run("7z", "l", "-slt", "-pwrong", name)
     marks = re.findall(r"^Encrypted = ([+-])", said, re.MULTILINE)
     if "-" in marks and b"PK\x01\x02" in data:
         return Label("zip", "clear", "7z lists a member that is not encrypted")
@@ -55,7 +56,7 @@ def _zip_member(archive: Any, info: Any, depth: int) -> Label:
         try:
             with archive.open(info) as member:
                 return label(member.read(16 << 20), depth + 1)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
             return Label("zip", "clear", f"not encrypted, not expanded ({type(fault).__name__})")
     if info.flag_bits & 0x40:
         return Label("zip", "unclear", "PKWARE strong encryption")
@@ -71,11 +72,13 @@ def _zip_member(archive: Any, info: Any, depth: int) -> Label:
 def _open_document(archive: Any, members: list[Any]) -> Label:
     try:
         manifest = archive.read("META-INF/manifest.xml").decode("utf-8", "replace")
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
         return Label("odf", "unclear", type(fault).__name__)
     entries = re.split(r"<(?:\w+:)?file-entry\b", manifest)[1:]
     sealed = {
-        match[1]: entry for entry in entries if "encryption-data" in entry and (match := re.search(r'full-path="([^"]*)"', entry))
+        match[1]: entry
+        for entry in entries
+        if "encryption-data" in entry and (match := re.search(r'full-path="([^"]*)"', entry))
     }
     if not sealed:
         return Label("odf", "clear", "no entry is encrypted")
@@ -134,8 +137,10 @@ def rar(data: bytes, depth: int) -> Label:
         try:
             archive = rarfile.RarFile(name, part_only=True)
         except rarfile.PasswordRequired:
-            return Label("rar", "strong" if b"Rar!\x1a\x07\x01" in data[: 1 << 20] else "acceptable", "headers encrypted")
-        except Exception as fault:
+            return Label(
+                "rar", "strong" if b"Rar!\x1a\x07\x01" in data[: 1 << 20] else "acceptable", "headers encrypted"
+            )
+        except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
             return Label("rar", "unclear", f"rarfile: {type(fault).__name__}")
         five = b"Rar!\x1a\x07\x01" in data[: 1 << 20]
         if archive.needs_password() and not archive.infolist():
@@ -158,16 +163,36 @@ def packed(data: bytes, depth: int) -> Label:
         return _expanded("archive", name, depth)
 
 
+def uuencoded(data: bytes, depth: int) -> Label:
+    """A file written as text."""
+    start = re.search(rb"^begin [0-7]{3,4} .*\n", data, re.MULTILINE)
+    if start is None or data[: start.start()].strip():
+        return Label("text", "clear", "text before the encoded file")
+    decoded = bytearray()
+    for line in data[start.end() :].splitlines():
+        if line == b"end":
+            return label(bytes(decoded), depth + 1)
+        try:
+            decoded += binascii.a2b_uu(line)
+        except binascii.Error:
+            decoded += binascii.a2b_uu(line[: 1 + -(-((line[0] - 32) & 63) // 3) * 4] if line else b"")
+    return Label("text", "unclear", "the encoded file has no end")
+
+
 def stream(data: bytes, depth: int) -> Label:
     """One compressed stream."""
     import bz2
     import lzma
     import zlib
 
-    for unpack in (lambda: zlib.decompressobj(31).decompress(data, 16 << 20), lambda: bz2.BZ2Decompressor().decompress(data, 16 << 20), lambda: lzma.LZMADecompressor().decompress(data, 16 << 20)):
+    for unpack in (
+        lambda: zlib.decompressobj(31).decompress(data, 16 << 20),
+        lambda: bz2.BZ2Decompressor().decompress(data, 16 << 20),
+        lambda: lzma.LZMADecompressor().decompress(data, 16 << 20),
+    ):
         try:
             inner = label(unpack(), depth + 1)
-        except Exception:  # noqa: BLE001, S112 - the next kind is tried
+        except Exception:  # noqa: BLE001 - the next kind is tried
             continue
         return Label("stream", inner.level, inner.why)
     return Label("stream", "clear", "a damaged stream, not encrypted")

@@ -189,7 +189,11 @@ def attachments(paths: list[Path], folder: Path) -> list[Path]:
             continue
         for part in email.message_from_bytes(data).walk():
             payload = None if part.is_multipart() else part.get_payload(decode=True)
-            if not isinstance(payload, bytes) or len(payload) < 64 or part.get_content_type() in ("text/plain", "text/html"):
+            if (
+                not isinstance(payload, bytes)
+                or len(payload) < 64
+                or part.get_content_type() in ("text/plain", "text/html")
+            ):
                 continue
             digest = hashlib.sha256(payload).hexdigest()[:16]
             found[digest] = folder / f"{re.sub(r'[^A-Za-z0-9._-]', '-', path.name)[-60:]}-{digest}"
@@ -234,7 +238,10 @@ def main() -> int:
     told = [row for row in rows if row.disagreement]
     total = summary(rows)
     if options.json:
-        listed = [{"path": str(row.path), "kind": row.disagreement, "label": row.label, "verdict": row.verdict} for row in told]
+        listed = [
+            {"path": str(row.path), "kind": row.disagreement, "label": row.label, "verdict": row.verdict}
+            for row in told
+        ]
         print(json.dumps({**total, "rows": listed}, indent=1))
     else:
         for row in sorted(told, key=lambda each: (each.disagreement, str(each.path))):

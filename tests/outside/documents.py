@@ -14,7 +14,7 @@ from messages import cms
 def pdf(data: bytes, depth: int) -> Label:
     """Clear where qpdf, pypdf or Poppler opens the document without a password."""
     with kept(data, ".pdf") as name:
-        status, said = run("qpdf", "--show-encryption", name)
+        _, said = run("qpdf", "--show-encryption", name)
         if "File is not encrypted" in said:
             return Label("pdf", "clear", "qpdf: not encrypted")
         wanted = "invalid password" in said or "Incorrect password" in said
@@ -35,14 +35,14 @@ def _pypdf(name: str, wanted: bool) -> Label:
             count = len(reader.pages)
             return Label("pdf", "clear" if count else "unclear", f"pypdf: not encrypted, {count} pages")
         entry = reader.trailer["/Encrypt"].get_object()
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
         return _damaged_pdf(name, wanted, type(fault).__name__)
     if entry.get("/Filter") != "/Standard":
         return Label("pdf", "unclear", f"public keys: {entry.get('/Filter')} {entry.get('/SubFilter')}")
     try:
         if reader.decrypt(""):
             return Label("pdf", "clear", "pypdf: opens without a password")
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
         return Label("pdf", "unclear", f"pypdf cannot open it: {type(fault).__name__}")
     if not wanted:
         return Label("pdf", "unclear", "pypdf wants a password, qpdf fails")
@@ -65,7 +65,9 @@ def _unknown_to_pypdf(data: bytes) -> Label:
     if b"/Recipients" not in data:
         level = "strong" if methods == {b"AESV4"} and not clear else "unclear"
         return Label("pdf", level, f"methods {sorted(methods)}")
-    envelopes = [bytes.fromhex(re.sub(rb"\s", b"", text).decode()) for text in re.findall(rb"<(30[0-9A-Fa-f\s]{200,})>", data)]
+    envelopes = [
+        bytes.fromhex(re.sub(rb"\s", b"", text).decode()) for text in re.findall(rb"<(30[0-9A-Fa-f\s]{200,})>", data)
+    ]
     if not envelopes or clear or not methods or methods - {b"AESV2", b"AESV3", b"AESV4"}:
         return Label("pdf", "unclear", f"public keys, {len(envelopes)} envelopes, methods {sorted(methods)}")
     found = [cms(envelope, 0) for envelope in envelopes]
@@ -104,7 +106,7 @@ def office(data: bytes, depth: int) -> Label:
         compound = olefile.OleFileIO(data)
         streams = {"/".join(path) for path in compound.listdir()}
         names = {stream.lower() for stream in streams}
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
         return Label("cfb", "unclear", f"olefile: {type(fault).__name__}")
     if "encryptedpackage" not in names:
         return _legacy_office(data, streams)
@@ -117,7 +119,7 @@ def office(data: bytes, depth: int) -> Label:
                 if _office_opens(document, password):
                     return Label("ooxml", "clear", "a default password opens it")
             return _office_scale(document)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
             return Label("ooxml", "unclear", f"msoffcrypto: {type(fault).__name__}")
 
 
@@ -126,7 +128,7 @@ def _office_opens(document: Any, password: str) -> bool:
         document.load_key(password=password)
         output = io.BytesIO()
         document.decrypt(output)
-    except Exception:
+    except Exception:  # noqa: BLE001 - hostile bytes; the label says so
         return False
     return output.getvalue().startswith(b"PK\x03\x04")
 
@@ -148,7 +150,7 @@ def _legacy_office(data: bytes, streams: set[str]) -> Label:
         try:
             if msoffcrypto.OfficeFile(file).is_encrypted():
                 return Label("cfb", "weak", "legacy encryption")
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
             if any("Rights" in stream or "DRM" in stream for stream in streams):
                 return Label("cfb", "unclear", "rights-managed")
             if any(stream.startswith("__substg1.0_") for stream in streams):

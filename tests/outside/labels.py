@@ -36,8 +36,15 @@ def run(*command: str, data: bytes | None = None) -> tuple[int, str]:
     try:
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(
-                command, input=data, stdout=output, stderr=subprocess.STDOUT, timeout=SECONDS, env=environment, check=False,
-                stdin=subprocess.DEVNULL if data is None else None, preexec_fn=_bounded,
+                command,
+                input=data,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=SECONDS,
+                env=environment,
+                check=False,
+                stdin=subprocess.DEVNULL if data is None else None,
+                preexec_fn=_bounded,
             )
             output.seek(0)
             return done.returncode, output.read(1 << 20).decode("utf-8", "replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import html
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from labels import Label, kept, label, run, weakest
 def openpgp(data: bytes, depth: int) -> Label:
     """By gpg's list of packets, without keys at hand; text around armour is clear."""
     with kept(data) as name:
-        status, said = run("gpg", "--batch", "--no-tty", "--pinentry-mode", "cancel", "--list-only", "--list-packets", name)
+        _, said = run("gpg", "--batch", "--no-tty", "--pinentry-mode", "cancel", "--list-only", "--list-packets", name)
     packets = re.findall(r"^:([a-z- ]+?)(?: packet)?(?::| v)", said, re.MULTILINE)
     armour = re.search(rb"-----BEGIN PGP MESSAGE-----.*?-----END PGP MESSAGE-----", data, re.DOTALL)
     if armour and (data[: armour.start()].strip() or data[armour.end() :].strip()):
@@ -24,7 +25,9 @@ def openpgp(data: bytes, depth: int) -> Label:
     if not packets:
         return Label("openpgp", "unclear", "gpg lists no packet")
     if not any(packet in ("encrypted data", "aead encrypted") for packet in packets):
-        return Label("openpgp", "unclear" if "enc" in " ".join(packets) else "clear", f"packets: {sorted(set(packets))}")
+        return Label(
+            "openpgp", "unclear" if "enc" in " ".join(packets) else "clear", f"packets: {sorted(set(packets))}"
+        )
     if set(packets) - {"encrypted data", "aead encrypted", "pubkey enc", "symkey enc", "marker"}:
         return Label("openpgp", "unclear", f"packets: {sorted(set(packets))}")
     return _openpgp_scale(said, packets)
@@ -44,7 +47,9 @@ def _openpgp_scale(said: str, packets: list[str]) -> Label:
     level = "sealed" if other else "strong"
     for _version, cipher, s2k in passphrases:
         level = "acceptable" if level != "weak" and int(cipher) >= 7 and int(s2k) >= 3 else "weak"
-    for algorithm, bits in re.findall(r":pubkey enc packet:.*algo (\d+).*\n\s+(?:data|unsupported).*?(?:\[(\d+) bits\])?$", said, re.MULTILINE):
+    for algorithm, bits in re.findall(
+        r":pubkey enc packet:.*algo (\d+).*\n\s+(?:data|unsupported).*?(?:\[(\d+) bits\])?$", said, re.MULTILINE
+    ):
         if algorithm in ("1", "2", "16") and bits and int(bits) < 2000:
             level = "weak"
     return Label("openpgp", level, f"packets: {packets[:6]}")
@@ -144,7 +149,9 @@ def mail(data: bytes, depth: int) -> Label:
             continue
         payload = part.get_payload(decode=True)
         content = payload if isinstance(payload, bytes) else b""
-        if not content.strip() or part.get_content_type() in _BESIDE:
+        if part.get_content_type() == "text/html":
+            content = _shown(content)
+        if not re.search(rb"\w", content) or part.get_content_type() in _BESIDE:
             continue
         found.append(label(content, depth + 1))
     if not found:
@@ -153,13 +160,28 @@ def mail(data: bytes, depth: int) -> Label:
     return Label("mail", worst.level, f"{len(found)} leaves: {worst.why}")
 
 
+def _shown(markup: bytes) -> bytes:
+    """The text of HTML, where an armoured message stands in it: some programs leave nothing else."""
+    if b"-----BEGIN PGP MESSAGE-----" not in markup:
+        return markup
+    text = re.sub(rb"(?s)<style.*?</style>|<head.*?</head>", b"", markup)
+    text = re.sub(rb"(?i)<(?:br|/div|/p)[^>]*>", b"\n", text)
+    lines = html.unescape(re.sub(rb"<[^>]*>", b"", text).decode("utf-8", "replace")).replace("\u00a0", " ").splitlines()
+    kept_lines = [line.strip() for line in lines if line.strip()]
+    first = kept_lines.index("-----BEGIN PGP MESSAGE-----") if "-----BEGIN PGP MESSAGE-----" in kept_lines else 0
+    return "\n".join([*kept_lines[: first + 1], "", *kept_lines[first + 1 :]]).encode()
+
+
 _FIXED = re.compile(
     r"This is (?:a|an) (?:cryptographically signed message|multi-part message|(?:OpenPGP|S)/MIME \w+ message)"
     r"(?: in MIME format)?(?: \(RFC [\d and]+\))?\.?"
 )  # what mail programs write before the first part
-_BESIDE = {"application/pgp-encrypted", "application/pgp-keys", "application/pgp-signature", "application/pkcs7-signature"} | {
-    "application/x-pkcs7-signature"
-}
+_BESIDE = {
+    "application/pgp-encrypted",
+    "application/pgp-keys",
+    "application/pgp-signature",
+    "application/pkcs7-signature",
+} | {"application/x-pkcs7-signature"}
 
 
 def age(data: bytes, depth: int) -> Label:

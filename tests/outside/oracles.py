@@ -16,7 +16,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from archives import packed, rar, seven, stream, zipped
+from archives import packed, rar, seven, stream, uuencoded, zipped
 from documents import office, pdf
 from labels import READERS, SECONDS, Label, Reader, label
 from messages import age, cms, keepass, mail, openpgp
@@ -24,7 +24,10 @@ from messages import age, cms, keepass, mail, openpgp
 MEMORY = 4 * 1024**3
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 _FIELD = re.compile(rb"(?:From [^\n]+\n)?(?:[!-9;-~]+:[^\n]*\n)")
-_NAMED = re.compile(rb"^(?:from|to|subject|date|mime-version|received|content-type|return-path|message-id) ?:", re.IGNORECASE | re.MULTILINE)
+_NAMED = re.compile(
+    rb"^(?:from|to|subject|date|mime-version|received|content-type|return-path|message-id) ?:",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def readers_for(data: bytes) -> list[Reader]:
@@ -62,6 +65,8 @@ _MAGIC: tuple[tuple[bytes, Reader], ...] = (
     (b"\x30\x83", cms),
     (b"-----BEGIN PKCS7", cms),
     (b"-----BEGIN CMS", cms),
+    (b"begin 6", uuencoded),
+    (b"begin 7", uuencoded),
     (b"age-encryption.org/", age),
     (b"-----BEGIN AGE", age),
     (bytes.fromhex("03d9a29a"), keepass),
@@ -85,7 +90,7 @@ def main() -> None:
             answer = label(Path(line.rstrip("\n")).read_bytes())
         except FileNotFoundError:
             raise
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
             answer = Label("unknown", "unclear", f"the programs fail: {type(fault).__name__}")
         signal.alarm(0)
         print(json.dumps(asdict(answer)), flush=True)

@@ -16,6 +16,7 @@ from tests.attachments import cms_writer as w
 from tests.attachments.cms_writer import CLEAR, NULL, info, integer, octets, oid, sequence, tlv
 
 KEY = os.urandom(32)
+RANDOM = octets(os.urandom(256))
 NAMED = "Northfield Authority"
 VECTOR = sequence(oid(w.AES_CBC[32]), octets(bytes(16)))
 ATTRIBUTE = sequence(oid("1.2.840.113549.1.9.3"), tlv(0x31, oid(w.DATA)))
@@ -111,6 +112,26 @@ def test_diffie_hellman_is_judged_by_the_length_of_the_key() -> None:
         keys = sequence(sequence(w.issuer_and_serial(), octets(os.urandom(40))))
         part = inspect_file(to(tlv(0xA1, integer(3), originator, agreement, keys)))
         assert part.strength is strength
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "strength"),
+    [
+        ("2.16.840.1.101.3.4.4.1", 768, Strength.STRONG),
+        ("2.16.840.1.101.3.4.4.3", 1568, Strength.STRONG),
+        ("2.16.840.1.101.3.4.4.3", 1088, Strength.NONE),
+        ("1.3.6.1.4.1.22554.5.6.2", 1088, Strength.WEAK),  # a draft of ML-KEM
+        ("1.2.3.4", 1088, Strength.NONE),
+    ],
+)
+def test_key_encapsulation(kind: str, size: int, strength: Strength) -> None:
+    assert inspect_file(to(w.encapsulation(KEY, size, kind))).strength is strength
+
+
+def test_many_passwords_are_not_tried() -> None:
+    one_more = w.password(KEY, "x") * 33
+    assert inspect_file(to(one_more[: len(one_more) // 33 * 32])).strength is Strength.ACCEPTABLE
+    assert verdict(to(one_more))[2] == ("unreadable",)
 
 
 def test_recipients_are_named() -> None:
@@ -297,6 +318,22 @@ def test_bytes_behind_the_end_spoil_it(tail: bytes) -> None:
 @pytest.mark.parametrize("tail", [b"\r\n", b"\0" * 20, b"\n \n"])
 def test_padding_behind_the_end_does_not(tail: bytes) -> None:
     assert verdict(INNER + tail)[0] is Strength.STRONG
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        sequence(integer(0), w.issuer_and_serial(), sequence(oid("1.2.840.113549.1.1.7"), octets(CLEAR[:95])), RANDOM),
+        sequence(integer(0), w.issuer_and_serial(), sequence(oid("1.2.840.113549.1.1.7")), octets(CLEAR[:256])),
+        sequence(integer(0), tlv(0x80, CLEAR[:60]), sequence(oid("1.2.840.113549.1.1.7")), RANDOM),
+        sequence(integer(0), sequence(w.name(), tlv(2, CLEAR[:60])), sequence(oid("1.2.840.113549.1.1.7")), RANDOM),
+        sequence(tlv(2, CLEAR[:60]), w.issuer_and_serial(), sequence(oid("1.2.840.113549.1.1.7")), RANDOM),
+        sequence(integer(0), w.issuer_and_serial(), sequence(oid("1.2.840.113549.1.1.7")), RANDOM, octets(CLEAR)),
+        tlv(0xA2, integer(4), sequence(octets(CLEAR[:60])), sequence(oid(w.AES_WRAP[32])), octets(KEY + KEY[:8])),
+    ],
+)
+def test_words_in_a_recipient_spoil_the_envelope(recipient: bytes) -> None:
+    assert verdict(to(w.transport(KEY), recipient))[0] is Strength.NONE
 
 
 # ---------------------------------------------------------------- spellings

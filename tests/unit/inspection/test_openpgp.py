@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 
 import pytest
 
 from gateway.inspection import inspect_file
-from gateway.model import Strength
+from gateway.model import Encrypted, Strength
 
 
 def packet(tag: int, body: bytes) -> bytes:
@@ -101,3 +102,16 @@ def test_a_key_with_a_picture_or_long_names_is_no_mere_key_material() -> None:
     assert "key-material" in inspect_file(key + packet(13, b"Duty <duty@council.example>")).findings
     assert "key-material" not in inspect_file(key + packet(13, b"x" * 5000)).findings
     assert "key-material" not in inspect_file(key + packet(17, b"x" * 50)).findings
+
+
+@pytest.mark.parametrize(
+    "comment", [b"Session key: 01FE16BBACFD1E7B78EF3B865187374F", b"the password is Heron", b"ab" * 20]
+)
+def test_a_comment_that_opens_the_message_is_text(comment: bytes) -> None:
+    body = base64.b64encode(rsa() + SEIPD1)
+    lines = b"\n".join(body[at : at + 64] for at in range(0, len(body), 64))
+    made = b"-----BEGIN PGP MESSAGE-----\nComment: %s\n\n%s\n-----END PGP MESSAGE-----\n"
+    part = inspect_file(made % (comment, lines))
+    assert (part.strength, part.encrypted) == (Strength.NONE, Encrypted.PARTIAL)
+    assert "armour-text" in part.findings
+    assert inspect_file(made % (b"made by a mail program", lines)).strength is Strength.STRONG

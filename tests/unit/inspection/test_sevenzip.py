@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import hashlib
 import lzma
@@ -145,8 +146,12 @@ def test_only_the_password_opens_it(compress: bool) -> None:
     assert "password-opens-it" in found.findings
 
 
-def test_the_names_of_members_are_tried_as_passwords() -> None:
-    assert "password-opens-it" in judged(sealed(TEXT), names=["lantern-7.txt"]).findings
+def test_the_names_of_members_are_tried_as_passwords_where_the_archive_is_in_a_message() -> None:
+    made = archive(Parts([sealed(TEXT)], ["lantern-7.txt"], b""))
+    assert inspect_file(made).strength is Strength.STRONG
+    top = b"Subject: Report\r\nMIME-Version: 1.0\r\nContent-Type: application/x-7z-compressed\r\n"
+    told = top + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(made).replace(b"\n", b"\r\n")
+    assert "password-opens-it" in inspect_file(told).parts[0].findings
 
 
 @pytest.mark.parametrize("name", ["7z-names-hidden.7z", "7z-py7zr-copy-names-hidden.7z", "7z-bzip2-nonsolid.7z"])

@@ -149,7 +149,16 @@ def test_the_same_mime_field_twice_is_malformed_only_where_it_differs() -> None:
     assert inspect_message(TOP + b"Mime-Version: 2.0\r\n\r\nx").malformed
 
 
-@pytest.mark.parametrize("field", ["Comments", "Keywords", "X-Note", "Summary", "Content-Description"])
+def test_a_remark_of_a_program_in_an_x_field_is_let_be_and_a_story_is_not() -> None:
+    remark = "X-Info: this mail was looked at by the scanner of the agency"
+    assert "header-text" not in inspect_message(TOP + remark.encode() + b"\r\n\r\nhello").findings
+    story = "X-Info: " + "and then she said that nobody had come home " * 4
+    assert "header-text" in inspect_message(TOP + story.encode() + b"\r\n\r\nhello").findings
+    both = TOP + f"{remark}\r\nX-More: {remark[8:]} {remark[8:]}".encode() + b"\r\n\r\n"
+    assert "header-text" in inspect_message(both).findings
+
+
+@pytest.mark.parametrize("field", ["Comments", "Keywords", "Summary", "Content-Description"])
 def test_a_sentence_in_the_header_is_visible_text(field: str) -> None:
     facts = inspect_message(TOP + f"{field}: Jane was seen yesterday\r\n\r\nhello".encode())
     assert facts.body_characters == 25
