@@ -1,8 +1,9 @@
 # Each target does its own set-up (tools/setup.sh) and says what it installs.
 BIN := .venv/bin
-FUZZ_MINUTES ?= 5
+MINUTES ?= 5
+FUZZ_MINUTES ?= $(MINUTES)
 
-.PHONY: help demo test lint bench crash fuzz lock setup-run setup-test
+.PHONY: help demo test lint bench crash fuzz outside lock setup-run setup-test
 
 help:
 	@echo 'make demo    the gateway between an agency and a partner on loopback: one message for each outcome'
@@ -11,6 +12,7 @@ help:
 	@echo 'make bench   the gateway and Postfix in turn on this machine, with ratios; inspection beside the email package'
 	@echo 'make crash   fifty kills under load on SQLite and on PostgreSQL, nothing lost (about seven minutes)'
 	@echo 'make fuzz    the fuzz tests for FUZZ_MINUTES=$(FUZZ_MINUTES) minutes'
+	@echo 'make outside FOLDERS=...  inspection against independent programs, on files of other projects (tests/outside/README.md)'
 	@echo 'make lock    requirements.lock anew from pyproject.toml'
 
 setup-run:
@@ -39,6 +41,9 @@ crash: setup-test
 
 fuzz: setup-test
 	tools/fuzz.sh $(FUZZ_MINUTES)
+
+outside: setup-test
+	$(BIN)/python tests/outside/compare.py $(OUTSIDE_OPTIONS) $(FOLDERS)
 
 lock: setup-run
 	tools/lock.sh

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from gateway import health, metrics
 from gateway.directory.model import Snapshot
+from gateway.inspection.findings import FINDINGS, MALFORMED
 from gateway.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -207,3 +208,11 @@ def test_the_locks_agree() -> None:
         return set(re.findall(r"^([a-z0-9._-]+==\S+) ", text_of(lock), re.MULTILINE))
 
     assert pins("requirements-runtime.lock") < pins("requirements.lock")
+
+
+def test_every_finding_is_explained_with_the_words_of_the_catalogue() -> None:
+    text = text_of("docs/inspection.md")
+    table = text[text.index("## Every finding") :]
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \| (malformed|) ?\| (.+) \|$", table, re.MULTILINE)
+    wanted = [(code, "malformed" if code in MALFORMED else "", words) for code, words in FINDINGS.items()]
+    assert listed == wanted, "run tools/findings.py"

@@ -110,7 +110,7 @@ def gzip_in_gzip_in_gzip() -> bytes:
 
 @case
 def gzip_bomb() -> bytes:
-    return gzip.compress(bytes(400_000_000), 1)[:SIZE] + bytes(8)
+    return gzip.compress(bytes(400_000_000), 1)[: SIZE - 8] + bytes(8)
 
 
 @case

@@ -22,7 +22,7 @@ def case(build: Builder) -> Builder:
     return build
 
 
-def filled(unit: bytes, size: int = SIZE - 1000) -> bytes:
+def filled(unit: bytes, size: int = SIZE - 2000) -> bytes:
     """The unit again and again, as often as fits."""
     return unit * (size // len(unit))
 

@@ -846,7 +846,7 @@ def headers_that_say_more(book: Book, keys: Keys) -> None:
         "comments-sentence", b"Comments: Jane is at risk and must be seen", "a sentence in Comments", body_characters=25
     )
     beside("keywords-sentence", b"Keywords: Jane is at risk", "a sentence in Keywords")
-    story = b"Jane is at risk and was seen with a stranger near the school on Monday; her mother has not been told of it; "
+    story = b"Jane is at risk and was seen with a stranger near the school on Monday; her mother has not been told; "
     story += b"the next visit is on Thursday afternoon"
     lines = [story[at : at + 45] for at in range(0, len(story), 45)]
     coded = b"\r\n ".join(b"=?utf-8?b?" + base64.b64encode(line) + b"?=" for line in lines)
