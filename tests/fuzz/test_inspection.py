@@ -29,7 +29,7 @@ PROTECTED = [
     "attachment-only-part",
     "attached-message-sealed",
 ]
-SMALL = Limits(depth=4, parts=40, text=2000, expanded=100_000, spins=0, pdf_streams=50)
+SMALL = Limits(depth=4, parts=40, text=2000, expanded=100_000, effort=0, pdf_streams=50)
 TELLING = b"Jane is at risk and must be seen today ok"  # 32 letters: base64 to a program that skips spaces
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
