@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from gateway.inspection.limits import Lock
 
 ARGON2_MEMORY_MOST = 128 * 1024  # KiB
-_ARGON2_COST = 1.0  # microseconds for each KiB and pass
+_ARGON2_COST = 1.5  # microseconds for each KiB and pass
 _PBKDF2_COST = 0.28  # microseconds for each round and block of 20 octets
 _DIGESTED = 1024  # octets of a member that its checksum is of
 _DECRYPTED = _DIGESTED + 32  # and the padding behind them, where the member ends there

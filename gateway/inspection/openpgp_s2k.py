@@ -35,7 +35,7 @@ _OCTETS_LEAST = 65536
 _ARGON2_LEAST = 1024  # kibibytes times passes
 _ARGON2_MEMORY_MOST = 17  # 2^17 KiB = 128 MiB
 _ARGON2_LANES_MOST = 16
-_ARGON2_COST = 0.7  # nominal microseconds for a kibibyte and a pass
+_ARGON2_COST = 1.5  # nominal microseconds for a kibibyte and a pass
 
 
 @dataclass(frozen=True, slots=True)

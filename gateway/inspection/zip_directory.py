@@ -210,7 +210,7 @@ def _read_central(data: bytes, bounds: _Bounds, found: Directory) -> None:
         spare += extra_length
         if at > bounds.end:
             raise ZipError("directory entry cut short")
-        if b"\0" in name or not name or disk not in (0, _WIDE_COUNT):
+        if b"\0" in name or disk not in (0, _WIDE_COUNT):  # an empty name is what 7-Zip gives to standard input
             found.find("archive-directory-odd")
         extras = _extras(extra)
         packed, size, offset = _wide(extras, packed, size, fields[16])

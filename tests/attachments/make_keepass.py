@@ -153,7 +153,7 @@ def by_pykeepass(old: bytes) -> None:
     by = f"pykeepass {made['version']}"
     out = {name: base64.b64decode(data) for name, data in made["out"].items()}
     new = out["v4"]
-    encrypted("pykeepass-v4.kdbx", new, by, f"AES-256, {minor(new)} ({rounds(new)})")
+    encrypted("pykeepass-v4.kdbx", new, by, f"AES-256, {minor(new)} ({rounds(new)})", "passwords-partly-tried")
     encrypted("pykeepass-v3.kdbx", out["v3"], by, f"AES-256, {minor(out['v3'])} (AES-KDF, 300,000 rounds)",
               row="kdbx3", strength="acceptable")  # fmt: skip
 

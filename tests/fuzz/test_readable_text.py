@@ -1,7 +1,7 @@
 """Invariant: an attachment that is protected is not, once somebody writes readable text into it, wherever that is.
 
 Text is put between the bytes and over them, at both ends, in the middle, and at places that chance gives, for
-`FUZZ_SECONDS` (6 by default), from the seed `FUZZ_SEED`.
+`FUZZ_SECONDS` (3 by default), from the seed `FUZZ_SEED`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROTECTED = [
 
 def test_readable_text_anywhere_in_an_attachment_undoes_its_protection() -> None:
     seed = int(os.environ.get("FUZZ_SEED", "1"))
-    end = time.monotonic() + float(os.environ.get("FUZZ_SECONDS", "6"))
+    end = time.monotonic() + float(os.environ.get("FUZZ_SECONDS", "3"))
     chance = random.Random(seed)
     assert len(PROTECTED) > 50
     shown: list[str] = []

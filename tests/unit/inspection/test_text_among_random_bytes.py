@@ -15,7 +15,10 @@ PROSE = b"The child was seen at home on Thursday and spoke of what had happened 
 GERMAN = "Das Kind wurde am Donnerstag zu Hause gesehen und erzählte, was dort geschehen war – müde, ängstlich. " * 20
 RUSSIAN = "Ребёнок был осмотрен дома в четверг и рассказал о том, что там произошло. " * 30
 ARABIC = "تمت رؤية الطفل في المنزل يوم الخميس وتحدث عما حدث هناك. " * 30
-CHINESE = "星期四在家里见到了那个孩子，他讲述了那里发生的事情。母亲表示担心，社工将于下周再次访问。警方已获通知，学校也将参加会议。" * 30
+CHINESE = (
+    "星期四在家里见到了那个孩子，他讲述了那里发生的事情。母亲表示担心，"
+    "社工将于下周再次访问。警方已获通知，学校也将参加会议。"
+) * 30
 ENCODED = {
     "german utf-8": GERMAN.encode(),
     "german latin-1": GERMAN.replace("–", "-").encode("latin-1"),

@@ -245,6 +245,12 @@ def test_compressed_text_under_an_aes_label_is_no_ciphertext() -> None:
     assert "looks-readable" in found.findings
 
 
+def test_a_member_without_a_name_counts_like_any_other() -> None:
+    assert inspect_file(written(Entry(name=b""))).strength is Strength.ACCEPTABLE
+    nameless = Entry(name=b"", body=b"words " * 9, method=0, flags=0, extra=b"", size=54)
+    assert inspect_file(written(Entry(), nameless)).findings == ("clear-member",)
+
+
 def test_both_names_of_a_member_are_searched() -> None:
     unicode_path = b"\1\0\0\0\0" + "é NHS 9434765919".encode()
     extra = Entry().extra + struct.pack("<HH", 0x7075, len(unicode_path)) + unicode_path
