@@ -148,7 +148,7 @@ def _facts(reading: Reading, name: str, size: int) -> PartFacts:
     encrypted = Encrypted.YES if reading.strength else Encrypted.NO
     if "trailing-bytes" in reading.findings:
         encrypted = Encrypted.PARTIAL
-    recipients = tuple(dict.fromkeys(reading.recipients))
+    recipients = tuple(reading.recipients)
     return PartFacts(
         KIND, reading.strength, scheme, encrypted, tuple(reading.findings), size=size, recipients=recipients
     )

@@ -14,6 +14,7 @@ from gateway.inspection.openpgp_packets import PacketError, octet, take
 from gateway.model import Strength
 
 ANONYMOUS = "openpgp:anonymous"
+_LISTED_MOST = 200
 
 RSA_SHORTEST = 248  # octets: a 2048-bit key gives fewer than this once in 2^64 messages
 _CURVE_SHORTEST = 32  # octets of a point; a curve of 256 bits has 33 and more
@@ -61,7 +62,7 @@ class Reading:
     findings: list[str] = field(default_factory=list)
     ciphers: list[str] = field(default_factory=list)
     keys: int = 0
-    recipients: list[str] = field(default_factory=list)
+    recipients: dict[str, None] = field(default_factory=dict)
     passphrases: list[Passphrase] = field(default_factory=list)
     by_passphrase: int = 0
     versions: set[int] = field(default_factory=set)  # of the encrypted data, that the session keys belong to
@@ -70,6 +71,12 @@ class Reading:
         self.strength = min(self.strength, strength)
         if finding and finding not in self.findings:
             self.findings.append(finding)
+
+    def recipient(self, name: str) -> None:
+        if len(self.recipients) < _LISTED_MOST:
+            self.recipients[name] = None
+        elif name not in self.recipients:
+            self.lower(Strength.STRONG, "recipients-not-all-listed")
 
     def cipher(self, number: int) -> None:
         if number not in CIPHERS:
@@ -108,8 +115,7 @@ def public_key(body: bytes, reading: Reading) -> None:
         reading.versions.add(2)
     else:
         raise PacketError("version of a session key packet")
-    known = any(recipient)
-    reading.recipients.append(f"openpgp:{recipient.hex().upper()}" if known else ANONYMOUS)
+    reading.recipient(f"openpgp:{recipient.hex().upper()}" if any(recipient) else ANONYMOUS)
     if _encrypted_session_key(body, at + 1, octet(body, at), version, reading) != len(body):
         raise PacketError("octets after a session key")
 

@@ -124,6 +124,18 @@ def test_everything_else_is_clear(data: bytes) -> None:
     assert inspect_file(data).strength is Strength.NONE
 
 
+def test_chunks_of_one_octet_tell_nothing_but_hide_nothing_either() -> None:
+    head, blank = file(to_x25519(), payload=16), bytes(65_536)
+    chunks = [blank + noise(16), blank + noise(16), noise(100)]
+    assert inspect_file(head + b"".join(chunks)).strength is Strength.STRONG
+    assert inspect_file(head + b"".join(chunks[:2])).strength is Strength.STRONG
+    said = (b"Jane is at risk and must be seen today. " * 1639)[:65_536] + noise(16)
+    for at in range(3):
+        assert inspect_file(head + b"".join([*chunks[:at], said, *chunks[at:]])).strength is Strength.NONE
+    partly = bytes(60_000) + b"Jane is at risk and must be seen today, at home." + bytes(5488)
+    assert inspect_file(head + partly + noise(16) + chunks[2]).strength is Strength.NONE
+
+
 def test_a_short_rsa_key_is_weak() -> None:
     found = inspect_file(file(stanza(b"ssh-rsa", b64(noise(4)), body=noise(128))))
     assert (found.strength, found.findings) == (Strength.WEAK, ("weak-key",))

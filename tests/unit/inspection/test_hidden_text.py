@@ -430,7 +430,7 @@ NOTE = (
     ],
 )
 def test_an_ordinary_covering_note_is_not_taken_for_one_with_a_password(sentence: bytes) -> None:
-    for data in (ZIP, PDF, OOXML):
+    for data in (ZIP, PDF):
         facts: MessageFacts = inspect_message(attached(data, NOTE % sentence))
         assert not facts.password_in_clear
         assert facts.attachments[0].strength >= Strength.ACCEPTABLE

@@ -99,6 +99,12 @@ def test_the_recipients_that_session_keys_name(data: bytes, recipients: tuple[st
     assert inspect_file(data).recipients == recipients
 
 
+def test_a_list_of_recipients_without_end_is_cut_and_told() -> None:
+    many = b"".join(v3(25, noise(32) + wrapped(cipher=b"\x09"), noise(8)) for _ in range(500))
+    found = inspect_file(many + SEIPD1)
+    assert (len(found.recipients), found.findings) == (200, ("recipients-not-all-listed",))
+
+
 @pytest.mark.parametrize("length_type", [0, 1, 2, 3])
 def test_old_lengths_are_read_and_the_open_one_ends_with_the_data(length_type: int) -> None:
     body = b"\1" + noise(200)
