@@ -10,26 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.inspection import (
-    age,
-    certificates,
-    cfb,
-    cms,
-    compressed,
-    keepass,
-    message,
-    openpgp,
-    pdf,
-    plain,
-    rar,
-    rightsmanaged,
-    sevenzip,
-    tararchive,
-    tnef,
-    uuencode,
-    ziparchive,
-)
+from gateway.inspection import plain
+from gateway.inspection.archives import compressed, rar, sevenzip, tararchive, uuencode, ziparchive
 from gateway.inspection.limits import Context
+from gateway.inspection.mail import message
+from gateway.inspection.office import cfb
+from gateway.inspection.outlook import rightsmanaged, tnef
+from gateway.inspection.pdf import pdf
+from gateway.inspection.pgp import openpgp
+from gateway.inspection.smime import certificates, cms
+from gateway.inspection.vaults import age, keepass
 from gateway.model import PartFacts
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.inspection import formats, message, outlook, tnef, trial
+from gateway.inspection import formats, trial
 from gateway.inspection.limits import Clues, Context, Limits, fresh_budget
+from gateway.inspection.mail import message
+from gateway.inspection.outlook import outlook, tnef
 from gateway.model import MessageFacts, PartFacts
 
 DEFAULT_LIMITS = Limits()

@@ -1,0 +1,1 @@
+"""Outlook items: .msg, TNEF, rich text, rights management."""

@@ -1,0 +1,1 @@
+"""PDF: syntax, encryption, passwords, and what stays readable."""

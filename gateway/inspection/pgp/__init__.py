@@ -1,0 +1,1 @@
+"""OpenPGP: armour, packets, session keys, passphrases."""

@@ -1,0 +1,1 @@
+"""Files that are made to be encrypted: age, and KeePass databases."""
