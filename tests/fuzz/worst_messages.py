@@ -104,6 +104,16 @@ def header_of_addresses() -> bytes:
 
 
 @case
+def header_of_blank_senders() -> bytes:
+    return filled(b"From: " + b" " * 16_000 + b"x\r\n") + b"To: b@partner.example\r\n\r\nhello"
+
+
+@case
+def header_of_long_words_beside_an_address() -> bytes:
+    return TOP + filled(b"X-Y: a@b.example 1" + b"0" * 16_000 + b"\r\n") + b"\r\nhello"
+
+
+@case
 def lines_like_boundaries() -> bytes:
     return TOP + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + filled(b"--bb\r\n--b \r\n--b-\r\n")
 

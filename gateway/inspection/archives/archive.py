@@ -34,6 +34,28 @@ _ZIP_END_WITHIN = 65_557  # where the end of a ZIP directory can stand (APPNOTE 
 _SEPARATORS = re.compile(r"[/\\]")
 
 
+class HeaderReader:
+    """Takes what is next off a header; raises `error` rather than go beyond its end."""
+
+    error: type[ValueError] = ValueError
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    @property
+    def left(self) -> int:
+        """How many octets are left."""
+        return len(self.data) - self.at
+
+    def take(self, octets: int) -> bytes:
+        """The next octets."""
+        if octets > self.left:
+            raise self.error("header cut short")
+        self.at += octets
+        return self.data[self.at - octets : self.at]
+
+
 @dataclass(slots=True)
 class Archive:
     """The running account of one archive. `label` is its format in words."""

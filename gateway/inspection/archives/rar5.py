@@ -14,7 +14,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from gateway.inspection.archives.archive import Archive, ends_readably, is_mark, without_mark
+from gateway.inspection.archives.archive import Archive, HeaderReader, ends_readably, is_mark, without_mark
 from gateway.inspection.archives.rar_entry import PROOF_MOST, Entry, RarError, Seal, decrypt, judge_entry
 from gateway.inspection.ciphertext import looks_random
 from gateway.inspection.limits import Context, Lock
@@ -98,22 +98,10 @@ class _Walk:
     sealed: bool = False
 
 
-class _Reader:
-    """Takes what is next off a header; never beyond its end."""
+class _Reader(HeaderReader):
+    """A header's own numbers."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self.data) - self.at
-
-    def take(self, octets: int) -> bytes:
-        if octets > self.left:
-            raise RarError("header cut short")
-        self.at += octets
-        return self.data[self.at - octets : self.at]
+    error = RarError
 
     def number(self) -> int:
         """vint: seven bits an octet, lowest first."""

@@ -11,6 +11,8 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
+from gateway.inspection.archives.archive import HeaderReader
+
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 START_SIZE = 32
 AES = b"\x06\xf1\x07\x01"
@@ -95,22 +97,10 @@ class Header:
     metadata: bool = False  # holds something that no archive needs
 
 
-class _Reader:
-    """Takes what is next off a header; never beyond its end."""
+class _Reader(HeaderReader):
+    """A header's own numbers."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self.data) - self.at
-
-    def take(self, octets: int) -> bytes:
-        if octets > self.left:
-            raise SevenZipError("header cut short")
-        self.at += octets
-        return self.data[self.at - octets : self.at]
+    error = SevenZipError
 
     def byte(self) -> int:
         return self.take(1)[0]
