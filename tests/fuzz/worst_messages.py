@@ -105,12 +105,12 @@ def header_of_addresses() -> bytes:
 
 @case
 def header_of_blank_senders() -> bytes:
-    return filled(b"From: " + b" " * 16_000 + b"x\r\n") + b"To: b@partner.example\r\n\r\nhello"
+    return filled(b"From: " + b" " * 16_000 + b"x\r\n", 200_000) + b"To: b@partner.example\r\n\r\nhello"
 
 
 @case
 def header_of_long_words_beside_an_address() -> bytes:
-    return TOP + filled(b"X-Y: a@b.example 1" + b"0" * 16_000 + b"\r\n") + b"\r\nhello"
+    return TOP + filled(b"X-Y: a@b.example 1" + b"0" * 16_000 + b"\r\n", 200_000) + b"\r\nhello"
 
 
 @case

@@ -27,7 +27,7 @@ _COMMENT_SEEN = 64 * 1024
 _EXTRA_MOST = 4096
 _WIDE, _WIDE_COUNT = 0xFFFFFFFF, 0xFFFF
 ENCRYPTED, _DESCRIBED, STRONG, UTF8, MASKED = 1, 1 << 3, 1 << 6, 1 << 11, 1 << 13
-_COMPARED_FLAGS = ENCRYPTED | _DESCRIBED | STRONG | UTF8 | MASKED
+_COMPARED_FLAGS = ENCRYPTED | STRONG | UTF8 | MASKED  # a data descriptor is found where it stands
 AES_METHOD = 99
 _UNICODE_PATH, _UNICODE_COMMENT = 0x7075, 0x6375
 # Extra fields that programs write as a matter of course, and the most that each may hold (APPNOTE 4.5.2, 4.6).

@@ -49,7 +49,7 @@ _DESCRIPTIONS = frozenset(
 )  # Content-Description as mail programs write it
 _SHORT = frozenset({b"mime-version", b"date", b"resent-date"})  # programs put comments into these
 _DIGIT = re.compile(rb"[0-9]")
-_ADDRESS = re.compile(r"[^\s<>\"(),;:]*@[^\s<>\"(),;:]*")
+_ADDRESS = re.compile(r"(?<![^\s<>\"(),;:])[^\s<>\"(),;:@]*@[^\s<>\"(),;:]*")  # begins where a word does
 _ODD_WORD = re.compile(rb"[\x80-\xff]|=\?")
 _WORDS = r"(?:[^\W\d_][\w'’,.;:()&/-]{{0,30}}[ \t]{{1,4}}){{{count},}}[^\W\d_]"
 _UNSPACED = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\u0e00-\u0e7f]{8}"  # scripts that set no spaces
