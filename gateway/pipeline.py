@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
-from gateway import codec, inspection, metrics
+from gateway import codec, inspection, metrics, pieces
 from gateway.audit import records
 from gateway.clues import clues
 from gateway.destinations.lookup import Destinations
@@ -230,7 +230,7 @@ class Journey:
                 try:
                     if key not in bodies:
                         protected = await self._judge.protect(content, decision)
-                        bodies[key] = Body(key[0], key[1], message.trace + protected)
+                        bodies[key] = Body(key[0], key[1], await _under(message.trace, protected))
                 except ProtectionRefusedError as error:
                     log.warning("not protected", share=share.id, reason=str(error))
                     partner = self._judge.partner(decision.partner)
@@ -238,7 +238,8 @@ class Journey:
             elif decision.sends or decision.verdict is Verdict.HOLD:
                 chosen = content if decision.enforced else message.content
                 variant = "original" if decision.enforced else "observed"
-                bodies.setdefault((variant, ()), Body(variant, (), message.trace + chosen))
+                if (variant, ()) not in bodies:
+                    bodies[(variant, ())] = Body(variant, (), await _under(message.trace, chosen))
             done.append(share)
         return tuple(done), tuple(bodies.values())
 
@@ -379,6 +380,13 @@ class Journey:
                 snapshot=decision.snapshot[:12],
             )
         log.info(result, message=message.id, client=message.client.name, size=len(message.content), shares=len(shares))
+
+
+async def _under(trace: bytes, content: bytes) -> bytes:
+    """The content with the trace header on top of it."""
+    if len(content) <= pieces.LARGE:
+        return trace + content
+    return await _in_thread(pieces.joined, (trace, content))
 
 
 async def _in_thread(work: Callable[..., Result], *arguments: object) -> Result:

@@ -17,7 +17,7 @@ from gateway.delivery.faults import Dropped, HostFault, RouteRefused, RouteUnkno
 from gateway.delivery.pool import Key, Pool, Slot
 from gateway.delivery.session import Session, Terms, open_session
 from gateway.delivery.tls import contexts, normal_name, references
-from gateway.delivery.transaction import Attempt, refusal_by_content, transact
+from gateway.delivery.transaction import LARGE, Attempt, Refusal, refusal_by_content, transact
 from gateway.errors import StartupError
 from gateway.model import Assurance, AttemptResult, Job, Outcome
 from gateway.settings import Settings
@@ -72,7 +72,7 @@ class Deliverer:
 
     async def _deliver(self, attempt: Attempt) -> None:
         job = attempt.job
-        refusal = refusal_by_content(job)
+        refusal = await _refusal(job)
         if refusal is not None:
             attempt.settle_open(Outcome.FAILED, refusal.status, refusal.text)
             return
@@ -133,3 +133,9 @@ def _weight(fault: HostFault) -> int:
     if isinstance(fault, Unproven):
         return 3
     return 2 if isinstance(fault, TurnedAway | Dropped) else 1
+
+
+async def _refusal(job: Job) -> Refusal | None:
+    if len(job.body) <= LARGE:
+        return refusal_by_content(job)
+    return await asyncio.to_thread(refusal_by_content, job)

@@ -8,6 +8,7 @@ been taken by the peer; once the final dot was written, a lost reply defers inst
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from gateway.delivery.faults import Dropped, HostFault, Unproven
@@ -17,6 +18,8 @@ from gateway.lineends import has_bare
 from gateway.model import AttemptResult, Job, JobShare, Notify, Outcome, Requirement, TransportEvidence
 
 BLOCK = 256 * 1024  # bytes of body written between two looks at the connection
+LARGE = 1024 * 1024  # bytes: a larger body is gone through in a thread, so that other mail does not wait for it
+_PIECE = 256 * 1024
 _NOTIFY_ORDER = (Notify.NEVER, Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)
 
 
@@ -150,9 +153,14 @@ def _parameter_safe(value: str, offer: Offer) -> bool:
 
 def dot_stuffed(body: bytes) -> bytes:
     """`body` as DATA wants it (RFC 5321 section 4.5.2); copied only where a line begins with a dot."""
-    if b"\r\n." in body:
+    if _holds(body, b"\r\n."):
         body = body.replace(b"\r\n.", b"\r\n..")
     return b"." + body if body.startswith(b".") else body
+
+
+def _holds(body: bytes, wanted: bytes) -> bool:
+    """`wanted in body`, a piece at a time, so that other threads get their turn."""
+    return any(body.find(wanted, at, at + _PIECE + len(wanted)) >= 0 for at in range(0, len(body), _PIECE))
 
 
 def terminator(body: bytes) -> bytes:
@@ -237,7 +245,7 @@ def _heed_421(reply: Reply, session: Session) -> Reply:
 async def _content(session: Session, attempt: Attempt, accepted: list[JobShare], timeout: float) -> None:
     body = attempt.job.body
     end = terminator(body)
-    stuffed = dot_stuffed(body)
+    stuffed = dot_stuffed(body) if len(body) <= LARGE else await asyncio.to_thread(dot_stuffed, body)
     try:
         await session.send_data(stuffed, end, BLOCK, timeout)
         attempt.committed = True

@@ -9,6 +9,7 @@ the end are handed back; content over the size is not kept.
 from __future__ import annotations
 
 from gateway.lineends import has_bare
+from gateway.pieces import joined
 
 _END = b"\r\n.\r\n"
 _DOT = b"\r\n."  # the dot of a line's beginning
@@ -78,12 +79,15 @@ class DataBlocks:
         self._blocks.clear()
 
     def content(self) -> bytes:
-        """The content after `feed` found the end: without the final dot line, dots unstuffed. Can be taken once."""
+        """The content after `feed` found the end: without the final dot line, dots unstuffed. Can be taken once.
+
+        Call it in a thread where `size` is large.
+        """
         last = self._blocks.pop()
         while len(last) < len(_DOT_LINE):
             last = self._blocks.pop() + last
         self._blocks.append(last[: -len(_DOT_LINE)])  # cut here: a copy of the last block, not of the whole
-        whole = self._blocks[0] if len(self._blocks) == 1 else b"".join(self._blocks)
+        whole = joined(self._blocks)
         self._blocks.clear()
         if not self._dotted:
             return whole

@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP
 
+from gateway import pieces
 from gateway.intake.clients import Clients
 from gateway.intake.command import CommandError, Transaction, read_mail, read_rcpt
 from gateway.intake.data import DataBlocks
@@ -362,7 +363,7 @@ class Session(SMTP):
             raise CommandError("452 4.3.1 Too much mail in flight, try again later")
         if blocks.too_large:
             raise CommandError(f"552 5.3.4 The message is larger than {self._intake.limits.message_size} bytes")
-        return blocks.content()
+        return blocks.content() if blocks.size <= pieces.LARGE else await asyncio.to_thread(blocks.content)
 
     def _hold(self, size: int) -> bool:
         """Keeps the reservation at least as large as what has arrived."""

@@ -16,16 +16,22 @@ from pathlib import Path
 from gateway.errors import StoreError, StoreFullError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FLUSH = 4 * 1024 * 1024  # octets: what is left for `make_durable` to wait for, and other mail's commits with it
 
 
 def write(folder: Path, name: str, chunks: Iterable[bytes]) -> None:
-    """Writes `chunks` as file `name`; not durable before `make_durable`."""
+    """Writes `chunks` as file `name`; not durable before `make_durable`, but large ones nearly."""
     temporary = folder / f".{name}.new"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
+            waiting = 0
             for chunk in chunks:
+                if waiting >= _FLUSH:
+                    os.fdatasync(file.fileno())
+                    waiting = 0
                 _write_all(file.fileno(), chunk)
+                waiting += len(chunk)
         temporary.rename(folder / name)
     except OSError as error:
         temporary.unlink(missing_ok=True)

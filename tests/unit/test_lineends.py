@@ -21,3 +21,14 @@ def test_anything_else_is_bare(data: bytes) -> None:
 def test_it_agrees_with_taking_the_pairs_out(data: bytes) -> None:
     rest = data.replace(b"\r\n", b"x")
     assert has_bare(data) == (b"\r" in rest or b"\n" in rest)
+
+
+@given(
+    st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"x", b"."]), max_size=60).map(b"".join),
+    st.integers(min_value=1, max_value=7),
+)
+def test_pieces_of_any_size_agree_with_the_whole(data: bytes, piece: int) -> None:
+    rest = data.replace(b"\r\n", b"x")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.lineends._PIECE", piece)
+        assert has_bare(data) == (b"\r" in rest or b"\n" in rest)

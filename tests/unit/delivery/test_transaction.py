@@ -130,3 +130,9 @@ def test_the_greeting_line_of_ehlo_offers_nothing() -> None:
 @pytest.mark.parametrize("size", [b"SIZE", b"SIZE x", b"SIZE -1", b"SIZE " + b"9" * 40, b"SIZE \xb2"])
 def test_a_size_that_is_no_number_is_no_limit(size: bytes) -> None:
     assert read_offer(Reply(250, (b"mx", size))) == Offer(sizes=True)
+
+
+@pytest.mark.parametrize("shift", range(-4, 5))
+def test_a_dot_at_the_edge_of_a_piece_is_stuffed(shift: int) -> None:
+    body = b"x" * (256 * 1024 + shift) + b"\r\n.y\r\n"
+    assert dot_stuffed(body) == body.replace(b"\r\n.", b"\r\n..")
