@@ -87,6 +87,8 @@ _OF_THE_PROGRAM = re.compile(
 _ENCRYPTION_STRINGS = frozenset(
     {b"O", b"U", b"OE", b"UE", b"Perms", b"Recipients", b"KDFSalt", b"ID", b"Encrypt", b"AuthCode"}
 )
+_KEEPERS = frozenset({b"O", b"U", b"OE", b"UE", b"Perms"})
+_KEEPER_MOST = 48  # octets that a reader looks at; some programs fill up with zeros
 _TELLING = re.compile(rb"[A-Za-z0-9\x80-\xff]")
 _TELLING_LEAST = 4
 
@@ -137,6 +139,9 @@ def _spare_strings(dictionary: dict[bytes, Value]) -> Iterator[bytes]:
     """Strings of an encryption dictionary, its crypt filters or a trailer that have no place there."""
     for key, value in dictionary.items():
         if key in _ENCRYPTION_STRINGS:
+            if key in _KEEPERS and isinstance(value, bytes):
+                if value[_KEEPER_MOST:].strip(b"\0") or holds_prose(value):
+                    yield value
             continue
         if isinstance(value, dict):
             yield from _spare_strings(value)  # as deep as was read

@@ -319,3 +319,12 @@ def test_hostile_documents_take_bounded_time(name: str) -> None:
     begun = time.process_time()
     inspect_file(data)
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("name", [b"/O (", b"/U ("])
+def test_text_in_the_strings_that_keep_the_password_is_readable(name: bytes) -> None:
+    data = (FILES / "pdftk-aesv2.pdf").read_bytes()
+    at = data.index(name) + len(name)
+    told = data[:at] + b"Jane Example of 4 High Street is at risk and must be seen today" + data[at:]
+    part = inspect_file(told)
+    assert part.strength is Strength.NONE
