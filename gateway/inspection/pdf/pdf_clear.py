@@ -139,9 +139,8 @@ def _spare_strings(dictionary: dict[bytes, Value]) -> Iterator[bytes]:
     """Strings of an encryption dictionary, its crypt filters or a trailer that have no place there."""
     for key, value in dictionary.items():
         if key in _ENCRYPTION_STRINGS:
-            if key in _KEEPERS and isinstance(value, bytes):
-                if value[_KEEPER_MOST:].strip(b"\0") or holds_prose(value):
-                    yield value
+            if key in _KEEPERS and isinstance(value, bytes) and _is_odd_keeper(value):
+                yield value
             continue
         if isinstance(value, dict):
             yield from _spare_strings(value)  # as deep as was read
@@ -149,6 +148,11 @@ def _spare_strings(dictionary: dict[bytes, Value]) -> Iterator[bytes]:
             yield value
         elif isinstance(value, list):
             yield from (item for item in value if isinstance(item, bytes) and not isinstance(item, Name) and item)
+
+
+def _is_odd_keeper(value: bytes) -> bool:
+    """True if a string that keeps a password is longer than any reader looks at, or holds words."""
+    return bool(value[_KEEPER_MOST:].strip(b"\0")) or holds_prose(value)
 
 
 def _tells(comment: bytes) -> bool:
