@@ -1,7 +1,7 @@
 """Large bytes made of pieces, without holding up the interpreter.
 
-Guarantees: `joined` gives what `b"".join` gives. Above a mebibyte the copying is done by the kernel, through a file in
-memory, and other threads run meanwhile: `b"".join` of 60 MB stops every thread for a twentieth of a second.
+Guarantees: `joined` gives what `b"".join` gives. Above eight mebibytes the kernel does the copying, through a
+file in memory, and other threads run meanwhile: `b"".join` of 60 MB stops every thread for a twentieth of a second.
 Failures: `OSError` where the system has no memory for the file; the caller's `TemporaryError` is up to it.
 """
 
@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import Sequence
 
-LARGE = 1024 * 1024  # octets: below, joining costs less than a millisecond
+LARGE = 8 * 1024 * 1024  # octets: below, joining costs a few milliseconds
 
 
 def joined(pieces: Sequence[bytes]) -> bytes:

@@ -52,7 +52,8 @@ from gateway.store.units import Row, Unit, join
 log = get_logger("pipeline")
 
 LARGE = 256 * 1024  # bytes: above, a message is worked on off the event loop, one at a time
-_INSPECTED_AT_ONCE = 64 * 1024  # bytes: above, dense text could hold up the event loop for tens of milliseconds
+_INSPECTED_AT_ONCE = LARGE  # bytes: random ones take two milliseconds; dense text goes beyond the small limits
+_INSPECTED_HERE = 8 * 1024 * 1024  # bytes: under the small limits, in a thread; above, in the examining process
 _FULL = inspection.Limits()
 Reply = tuple[str, ...]
 Result = TypeVar("Result")
@@ -123,8 +124,11 @@ class Judge:
         """Stage 2: here, where that takes no more than milliseconds; else off the event loop, under the full limits."""
         with metrics.inspect_seconds.time():
             known = clues(self._in_force(), envelope, datetime.now(UTC).date())
-            if len(content) <= _INSPECTED_AT_ONCE:
-                facts = inspect_message(content, AT_ONCE, known)
+            if len(content) <= _INSPECTED_HERE:
+                if len(content) <= _INSPECTED_AT_ONCE:
+                    facts = inspect_message(content, AT_ONCE, known)
+                else:
+                    facts = await _in_thread(inspect_message, content, AT_ONCE, known)
                 if not facts.unfinished:
                     return facts
             if self._examiner is None:

@@ -18,7 +18,7 @@ from gateway.lineends import has_bare
 from gateway.model import AttemptResult, Job, JobShare, Notify, Outcome, Requirement, TransportEvidence
 
 BLOCK = 256 * 1024  # bytes of body written between two looks at the connection
-LARGE = 1024 * 1024  # bytes: a larger body is gone through in a thread, so that other mail does not wait for it
+LARGE = 8 * 1024 * 1024  # bytes: a larger body is gone through in a thread, so that other mail does not wait for it
 _PIECE = 256 * 1024
 _NOTIFY_ORDER = (Notify.NEVER, Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from gateway.errors import StoreError, StoreFullError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FLUSH = 4 * 1024 * 1024  # octets: what is left for `make_durable` to wait for, and other mail's commits with it
+_FLUSH = 8 * 1024 * 1024  # octets: what is left for `make_durable` to wait for, and other mail's commits with it
 
 
 def write(folder: Path, name: str, chunks: Iterable[bytes]) -> None:
