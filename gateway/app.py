@@ -22,10 +22,11 @@ from gateway.intake.clients import Clients
 from gateway.intake.limits import Load
 from gateway.intake.listener import Listeners, server_context
 from gateway.intake.session import Intake
+from gateway.judge import Judge
 from gateway.log import get_logger
 from gateway.model import Client
 from gateway.notices import Notices
-from gateway.pipeline import Journey, Judge
+from gateway.pipeline import Journey
 from gateway.protection.openpgp import OpenPgp
 from gateway.settings import Settings
 from gateway.settlement import Settlement

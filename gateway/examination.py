@@ -1,9 +1,9 @@
 """The program of the examining process: takes a message, inspects it under the full limits, gives the facts back.
 
-Guarantees: hostile content meets this process, not a worker: it holds no key, no store and no connection, its memory
-and its processor time are bounded by the kernel, and it yields to the workers. What it answers is data (JSON), never
-code. It ends with the worker that started it. Failures: none answered; a process that breaks ends, and
-`gateway.examiner` says what that means.
+Guarantees: what is large or costly meets this process, not a worker (which looks at up to 8 MiB itself, under limits of
+some milliseconds of effort): it holds no key, no store and no connection, its memory and its processor time are bounded
+by the kernel, and it yields to the workers. What it answers is data (JSON), never code. It ends with the worker that
+started it. Failures: none answered; a process that breaks ends, and `gateway.examiner` says what that means.
 """
 
 from __future__ import annotations

@@ -4,16 +4,19 @@ Guarantees: the event loop and the interpreter's lock stay free for other mail, 
 mail does not queue behind large. A message that breaks its process, twice, counts as clear text with the finding
 `inspection-failed`. Whoever is cancelled while waiting leaves when the message is done, so that no answer meets
 another question.
-Failures: `TemporaryError` where no process can be had or it stays silent: the message is deferred, not judged.
+Failures: `TemporaryError` where no process can be had, it stays silent, the machine lacks memory or descriptors, or
+somebody else kills it (the kernel's out-of-memory killer, an operator): the message is deferred, not judged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway import codec, metrics
@@ -26,6 +29,7 @@ from gateway.model import MessageFacts, PartFacts
 _log = get_logger("examiner")
 _PATIENCE = 600.0  # seconds of wall-clock time, for a machine that is very busy; processor time is bounded elsewhere
 _ATTEMPTS = 2
+_LAST_BREATH = 5.0  # seconds for a process that breaks to end by itself, so that its exit code is its own
 _FACTS_MOST = 64 * 1024 * 1024
 
 
@@ -98,6 +102,7 @@ class Examiner:
 
     async def _in_turn(self, content: bytes, clues: Clues) -> MessageFacts:
         async with self._turn:
+            code = None
             for _ in range(_ATTEMPTS):
                 self.start()
                 try:
@@ -106,10 +111,15 @@ class Examiner:
                 except TimeoutError as error:
                     self._end()
                     raise TemporaryError("the examining process is silent") from error
-                except (OSError, EOFError) as error:
-                    code = self._end()
+                except (ConnectionError, EOFError) as error:
+                    code = await self._ended()
                     metrics.examination_failed()
                     _log.error("examining process ended", code=code, size=len(content), reason=str(error))
+                except OSError as error:  # of this process: says nothing about the message
+                    self._end()
+                    raise TemporaryError(f"the message cannot be handed to be examined: {error.strerror}") from error
+            if code == -signal.SIGKILL:
+                raise TemporaryError("the examining process was killed twice, as the kernel does when memory runs out")
             root = PartFacts("message", findings=("inspection-failed",), size=len(content))
             return MessageFacts(root, findings=("inspection-failed",), malformed=True)
 
@@ -147,14 +157,23 @@ class Examiner:
             pieces += piece
         return bytes(pieces)
 
-    def _end(self) -> int | None:
-        """Ends the process; its exit code."""
-        if self._running is None:
-            return None
-        running, self._running = self._running, None
-        running.connection.close()
-        running.process.kill()
-        return running.process.wait()
+    def _end(self) -> None:
+        """Ends the process."""
+        if self._running is not None:
+            running, self._running = self._running, None
+            running.connection.close()
+            running.process.kill()
+            running.process.wait()
+
+    async def _ended(self) -> int | None:
+        """How the process ended that closed its end of the connection: its exit code; None where it was killed here."""
+        running = self._running
+        code = None
+        if running is not None:
+            with suppress(subprocess.TimeoutExpired):
+                code = await asyncio.to_thread(running.process.wait, _LAST_BREATH)
+        self._end()
+        return code
 
     async def close(self) -> None:
         """Ends the process when the message under way is done."""

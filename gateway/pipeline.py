@@ -12,27 +12,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from gateway import codec, inspection, metrics, pieces
+from gateway import codec, metrics, pieces
 from gateway.audit import records
-from gateway.clues import clues
-from gateway.destinations.lookup import Destinations
-from gateway.directory.model import Partner, Policy, Snapshot
+from gateway.directory.model import Partner, Policy
 from gateway.errors import ProtectionRefusedError, StoreFullError, TemporaryError
-from gateway.examiner import Examiners
-from gateway.inspection import AT_ONCE, inspect_message
+from gateway.judge import Judge
 from gateway.log import get_logger
 from gateway.model import (
-    Client,
     Decision,
-    Envelope,
     Limb,
     Message,
     MessageFacts,
-    Method,
     Notify,
-    Purpose,
     Reason,
     Recipient,
     ShareState,
@@ -42,21 +35,16 @@ from gateway.model import (
 from gateway.notices import Failure, Notices
 from gateway.policy import declaration, explain
 from gateway.policy.advice import advise
-from gateway.policy.decide import decide
-from gateway.protection.openpgp import OpenPgp
 from gateway.settings import Limits
 from gateway.store import Store
 from gateway.store.queue import StoredShare
 from gateway.store.units import Row, Unit, join
+from gateway.threads import in_thread
 
 log = get_logger("pipeline")
 
 LARGE = 256 * 1024  # bytes: above, a message is worked on off the event loop, one at a time
-_INSPECTED_AT_ONCE = LARGE  # bytes: random ones take two milliseconds; dense text goes beyond the small limits
-_INSPECTED_HERE = 8 * 1024 * 1024  # bytes: under the small limits, in a thread; above, in the examining process
-_FULL = inspection.Limits()
 Reply = tuple[str, ...]
-Result = TypeVar("Result")
 
 
 class HandOver(Protocol):
@@ -87,79 +75,6 @@ class Body:
     variant: str
     keys: tuple[str, ...]
     content: bytes
-
-
-class Judge:
-    """Stages 2 to 5: facts, destinations, decisions, protection. Shared by intake, re-decision and release."""
-
-    def __init__(
-        self,
-        in_force: Callable[[], Snapshot],
-        destinations: Destinations,
-        openpgp: OpenPgp | None,
-        limits: Limits,
-        at_once: int = 4,
-        examiner: Examiners | None = None,
-    ) -> None:
-        """At most `at_once` runs of gpg hold a thread, so that a gpg that hangs leaves threads for everything else.
-
-        Without an examiner, what is large or costly is inspected in a thread of this process.
-        """
-        self._in_force = in_force
-        self._destinations = destinations
-        self._openpgp = openpgp
-        self._protecting = asyncio.Semaphore(at_once)
-        self._examiner = examiner
-        self.limits = limits
-
-    @property
-    def policy(self) -> Policy:
-        return self._in_force().policy
-
-    def partner(self, partner_id: str) -> Partner | None:
-        """The partner of that id in the snapshot in force."""
-        return self._in_force().partner(partner_id)
-
-    async def inspect(self, content: bytes, envelope: Envelope) -> MessageFacts:
-        """Stage 2: here, where that takes no more than milliseconds; else off the event loop, under the full limits."""
-        with metrics.inspect_seconds.time():
-            known = clues(self._in_force(), envelope, datetime.now(UTC).date())
-            if len(content) <= _INSPECTED_HERE:
-                if len(content) <= _INSPECTED_AT_ONCE:
-                    facts = inspect_message(content, AT_ONCE, known)
-                else:
-                    facts = await _in_thread(inspect_message, content, AT_ONCE, known)
-                if not facts.unfinished:
-                    return facts
-            if self._examiner is None:
-                return await _in_thread(inspect_message, content, _FULL, known)
-            return await self._examiner.inspect(content, known)
-
-    def decide(
-        self,
-        facts: MessageFacts,
-        envelope: Envelope,
-        client: Client,
-        recipient: str,
-        *,
-        without: frozenset[Limb] = frozenset(),
-        purpose: Purpose | None = None,
-    ) -> Decision:
-        """Stages 3 and 4 for one recipient, with the snapshot in force now."""
-        snapshot, now = self._in_force(), datetime.now(UTC)
-        sender_domain = envelope.sender_domain or client.sender_domains[0]
-        destination = self._destinations.lookup(recipient, sender_domain, snapshot, now)
-        return decide(
-            facts, envelope, client, destination, snapshot, now.date(), without=without, purpose=purpose
-        )
-
-    async def protect(self, content: bytes, decision: Decision) -> bytes:
-        """Stage 5 for one set of keys. Raises `ProtectionError`; never returns clear text."""
-        if decision.method is not Method.OPENPGP or self._openpgp is None:
-            raise ProtectionRefusedError(f"there is no way to protect with {decision.method}")
-        async with self._protecting:
-            with metrics.gpg_seconds.time():
-                return await _in_thread(self._openpgp.protect, content, decision.keys)
 
 
 class Journey:
@@ -269,7 +184,7 @@ class Journey:
     ) -> Reply:
         """One transaction for bodies, shares and records; then hand-over and 250. It stands if the client goes away."""
         large = any(len(body.content) > LARGE for body in bodies)
-        rows = await _in_thread(self._seal, message, bodies) if large else self._seal(message, bodies)
+        rows = await in_thread(self._seal, message, bodies) if large else self._seal(message, bodies)
         now = datetime.now(UTC).timestamp()
         leased = self._hand_over.has_room({codec.route_key(share.decision) for share in shares})
         stored = [
@@ -390,22 +305,7 @@ async def _under(trace: bytes, content: bytes) -> bytes:
     """The content with the trace header on top of it."""
     if len(content) <= pieces.LARGE:
         return trace + content
-    return await _in_thread(pieces.joined, (trace, content))
-
-
-async def _in_thread(work: Callable[..., Result], *arguments: object) -> Result:
-    """Runs `work` off the event loop. Whoever is cancelled meanwhile goes when the thread has ended, not before:
-
-    a client that hangs up must not free the place, nor the bytes in flight, that its message still takes up.
-    """
-    running = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        if not running.cancelled():
-            running.exception()  # seen here: nobody waits for it any more
-        raise
+    return await in_thread(pieces.joined, (trace, content))
 
 
 _RESULT: dict[str, metrics.MessageResult] = {"2": "accepted", "4": "deferred", "5": "refused"}

@@ -15,6 +15,7 @@ from gateway import codec
 from gateway.audit import records
 from gateway.delivery import dsn, retry
 from gateway.errors import ProtectionError, ProtectionRefusedError
+from gateway.judge import Judge
 from gateway.log import get_logger
 from gateway.model import (
     AttemptResult,
@@ -31,7 +32,7 @@ from gateway.model import (
     new_id,
 )
 from gateway.notices import SELF, Failure, Notices
-from gateway.pipeline import Judge, tells
+from gateway.pipeline import tells
 from gateway.settings import Delivery
 from gateway.store import Store
 from gateway.store.queue import StoredShare

@@ -7,6 +7,8 @@ Failures: none raised.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gateway.directory.model import Policy
 from gateway.model import Counts, KeyFacts, Limb, PartFacts, Reason, Strength
 from gateway.policy.case import EMAIL_CLAUSE, Case, Match, Passed, relayed, types, weakest
@@ -63,17 +65,22 @@ def encrypted_attachments(case: Case) -> Match | Passed:
         code = "clear-attachment" if worst.strength is Strength.NONE else "weak-attachment"
         text = f"{count} of {len(attachments)} attachments are below {least.label}; the weakest is"
         faults.append((code, f"{text} {worst.strength.label}."))
-    for part in attachments:
-        fault, _ = _other_keys(part.recipients, case.destination.keys)
-        if fault:
-            faults.append(("encrypted-to-others", fault))
-            break
+    told = (_other_keys(named, case.destination.keys)[0] for part in attachments for named in _recipients(part))
+    fault = next(filter(None, told), "")
+    if fault:
+        faults.append(("encrypted-to-others", fault))
     faults += _visible_faults(case)
     if faults or worst is None:
         return tuple(Reason(step, code, text, EMAIL_CLAUSE) for code, text in faults)
     text = f"Every attachment is encrypted, the weakest with {worst.scheme or worst.strength.label}."
     reason = Reason(step, "encrypted-attachment", text, EMAIL_CLAUSE)
     return relayed(case, Limb.ENCRYPTED_ATTACHMENT, reason, worst.strength, worst.scheme)
+
+
+def _recipients(part: PartFacts) -> Iterator[tuple[str, ...]]:
+    """Whom a part is encrypted to; where the part is a container, whom each of its parts is encrypted to."""
+    inner = [names for each in part.parts for names in _recipients(each)]
+    yield from inner or ([part.recipients] if part.recipients else [])
 
 
 def _other_keys(named: tuple[str, ...], pinned: tuple[KeyFacts, ...]) -> tuple[str, str]:

@@ -35,6 +35,8 @@ def _pypdf(name: str, wanted: bool) -> Label:
             count = len(reader.pages)
             return Label("pdf", "clear" if count else "unclear", f"pypdf: not encrypted, {count} pages")
         entry = reader.trailer["/Encrypt"].get_object()
+    except NotImplementedError:
+        return _unknown_to_pypdf(Path(name).read_bytes())
     except Exception as fault:  # noqa: BLE001 - hostile bytes; the label says so
         return _damaged_pdf(name, wanted, type(fault).__name__)
     if entry.get("/Filter") != "/Standard":
@@ -50,10 +52,7 @@ def _pypdf(name: str, wanted: bool) -> Label:
 
 
 def _damaged_pdf(name: str, wanted: bool, fault: str) -> Label:
-    data = Path(name).read_bytes()
-    if fault == "NotImplementedError":
-        return _unknown_to_pypdf(data)
-    if not wanted and b"/Encrypt" not in data:
+    if not wanted and b"/Encrypt" not in Path(name).read_bytes():
         return Label("pdf", "clear", f"damaged, and nothing speaks of encryption ({fault})")
     return Label("pdf", "unclear", f"damaged: {fault}")
 

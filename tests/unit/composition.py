@@ -33,6 +33,7 @@ from gateway.directory.model import (
     Service,
     Snapshot,
 )
+from gateway.judge import Judge
 from gateway.model import (
     AttemptResult,
     Client,
@@ -49,7 +50,7 @@ from gateway.model import (
     new_id,
 )
 from gateway.notices import Notices
-from gateway.pipeline import Journey, Judge
+from gateway.pipeline import Journey
 from gateway.settlement import Settlement
 from gateway.store import Store, Unit, tables
 from gateway.store import queue as stored

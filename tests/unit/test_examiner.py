@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -77,22 +78,43 @@ def test_a_process_that_was_killed_is_replaced() -> None:
     assert _with(work) == (inspect_message(MAIL), True)
 
 
-def test_a_message_that_ends_the_process_twice_counts_as_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+def _ended_twice_by(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> MessageFacts:
     async def work(examiner: Examiner) -> MessageFacts:
         await examiner.inspect(MAIL, NO_CLUES)
         ask = examiner._ask
 
         async def ask_and_kill(content: bytes, clues: Clues) -> MessageFacts:
             await examiner._connected()
-            os.kill(_pid(examiner), signal.SIGSEGV)
+            os.kill(_pid(examiner), number)
             return await ask(content, clues)
 
         monkeypatch.setattr(examiner, "_ask", ask_and_kill)
         return await examiner.inspect(MAIL, NO_CLUES)
 
-    facts = _with(work)
+    return _with(work)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGXCPU])
+def test_a_message_that_breaks_the_process_twice_counts_as_clear(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = _ended_twice_by(number, monkeypatch)
     assert facts.malformed
     assert facts.findings == ("inspection-failed",)
+
+
+def test_a_process_that_somebody_kills_twice_defers_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TemporaryError, match="killed twice"):
+        _ended_twice_by(signal.SIGKILL, monkeypatch)
+
+
+def test_a_machine_without_descriptors_defers_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_descriptor(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("gateway.examination.os.memfd_create", no_descriptor)
+    with pytest.raises(TemporaryError, match="Too many open files"):
+        _with(lambda examiner: examiner.inspect(MAIL, NO_CLUES))
 
 
 def test_a_program_that_does_not_start_defers_the_message(monkeypatch: pytest.MonkeyPatch) -> None:

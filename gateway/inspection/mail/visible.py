@@ -108,8 +108,8 @@ def _armour(reading: str, is_html: bool, total: Sum) -> tuple[PartFacts, list[st
     """The verdict on the armour in a text, and what is readable beside it: no text where there is nothing else."""
     shown, inside = text.from_html(reading) if is_html else (reading, "")
     content = shown.replace("\u00a0", " ").encode("utf-8")
-    part = openpgp.judge_armour(content, total.context)
-    comments = openpgp.clear_text(content, total.context).decode("utf-8", "replace")
+    part, clear = openpgp.judge_with_clear_text(content, total.context)
+    comments = clear.decode("utf-8", "replace")
     shell, styles = text.without_styles(reading) if is_html else ("", "")
     telling = not text.only_tags(shell, _SILENT_TAG) or _WORDS.search(styles) is not None
     telling = telling or len(inside) > _INSIDE_MOST or text.shows_more(inside) or text.hidden_characters(inside) > 0

@@ -170,33 +170,36 @@ def _bodies(item: Item, context: Context) -> list[PartFacts]:
     leaves: list[PartFacts] = []
     for number, kind in _BODIES:
         for stored, value in item.properties.get(number, ()):
-            shown, carries = _visible(number, stored, value, item, context)
+            shown, carries, cut = _visible(number, stored, value, item, context)
             if not carries:
                 continue
             context.budget.words.append(shown[: context.budget.text])
             counts = _scan(shown, context)
+            if cut:
+                context.budget.unfinished = True
+                counts = identifiers.merge(counts, ((UNSCANNED, 1),))
             leaves.append(PartFacts(kind, findings=("clear-text",), identifiers=counts, size=len(value)))
     return leaves
 
 
-def _visible(number: int, stored: int, value: bytes, item: Item, context: Context) -> tuple[str, bool]:
-    """(what a reader sees of a body, whether there is anything to see)."""
+def _visible(number: int, stored: int, value: bytes, item: Item, context: Context) -> tuple[str, bool, bool]:
+    """(what a reader sees of a body, whether there is anything to see, whether there may be more)."""
     if number == RTF_COMPRESSED:
         try:
             source = rtf.decompress(value, context.limits.text)
         except rtf.RtfError:
-            return "", bool(value.strip(b"\0"))
+            return "", bool(value.strip(b"\0")), False
         shown = rtf.visible(source)
         cut = len(source) >= context.limits.text  # what comes after may be seen, too
-        return shown, cut or bool(shown.strip(" \t\r\n\0")) or holds_prose(source)
+        return shown, cut or bool(shown.strip(" \t\r\n\0")) or holds_prose(source), cut
     if stored == BINARY:
         source_text = "\n".join(text.readings(value, "")[0])
     else:
         source_text = "\n".join(strings({number: [(stored, value)], **_pages(item)}, number))
     if number == HTML:
         shown, inside = text.from_html(source_text)
-        return shown, bool(shown.strip(" \t\r\n\0\u00a0\ufeff")) or bool(text.hidden_characters(inside))
-    return source_text, bool(source_text.strip(" \t\r\n\0\u00a0\ufeff"))
+        return shown, bool(shown.strip(" \t\r\n\0\u00a0\ufeff")) or bool(text.hidden_characters(inside)), False
+    return source_text, bool(source_text.strip(" \t\r\n\0\u00a0\ufeff")), False
 
 
 def _pages(item: Item) -> Properties:

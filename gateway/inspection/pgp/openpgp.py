@@ -204,21 +204,18 @@ def armours(text: bytes, most: int = 100) -> tuple[list[Armour], bool]:
     return armour.blocks(text, most)
 
 
-def clear_text(text: bytes, context: Context) -> bytes:
-    """What of a text is readable: all but the encrypted blocks, and the header text inside those."""
-    return judge_with_clear_text(text, context)[1]
-
-
 def judge_armour(text: bytes, context: Context) -> PartFacts:
     """The verdict on a text that holds at least the beginning of an armoured block: weakest byte counts."""
-    facts, _, locks = _judge_text(text, context)
-    context.budget.locks.extend(locks)
-    return facts
+    return judge_with_clear_text(text, context)[0]
 
 
 def judge_with_clear_text(text: bytes, context: Context) -> tuple[PartFacts, bytes]:
-    """(what `judge_armour` returns, what `clear_text` returns), at the price of one. Leaves no locks."""
-    facts, clear, _ = _judge_text(text, context)
+    """(what `judge_armour` returns, what of the text is readable), at the price of one.
+
+    Readable is all but the encrypted blocks, and the header text inside those.
+    """
+    facts, clear, locks = _judge_text(text, context)
+    context.budget.locks.extend(locks)
     return facts, clear
 
 

@@ -66,6 +66,14 @@ def test_an_attachment_to_somebody_elses_key_does_not_satisfy_the_limb() -> None
     assert decided(replace(ATTACHED, attachments=(ZIP, own)), TO_PINNED).verdict is Verdict.ALLOW
 
 
+def test_a_file_for_somebody_else_inside_an_archive_is_found() -> None:
+    own, other = (replace(ZIP, kind="openpgp", recipients=_to(key)) for key in (OWN_ID, OTHER_ID))
+    archive = replace(ZIP, kind="tar", parts=(own, other))
+    assert "encrypted-to-others" in codes(decided(replace(ATTACHED, attachments=(archive,)), TO_PINNED))
+    both = replace(archive, parts=(own, own))
+    assert decided(replace(ATTACHED, attachments=(both,)), TO_PINNED).verdict is Verdict.ALLOW
+
+
 def test_a_signature_block_is_no_list_of_people() -> None:
     block = replace(ATTACHED, body_identifiers=(("email", 2), ("phone", 4), ("postcode", 2)))
     assert decided(block).verdict is Verdict.ALLOW
