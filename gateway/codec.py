@@ -45,4 +45,7 @@ def route_key(decision: Decision) -> str:
     """Shares with equal keys go to the same place and must prove the same: they may travel together."""
     hop, need = decision.next_hop, decision.requirement
     where = f"{hop.host}:{hop.port}{'s' if hop.implicit_tls else ''}" if hop else decision.recipient.rpartition("@")[2]
-    return "|".join((where, need.assurance.label, ",".join(need.names), ",".join(need.pins)))
+    parts = [where, need.assurance.label, ",".join(need.names), ",".join(need.pins)]
+    parts += [need.proof or "", ",".join(need.tls_versions)]
+    parts += [word for word, asked in (("requiretls", need.requiretls), ("unpublished", not need.published)) if asked]
+    return "|".join(parts)

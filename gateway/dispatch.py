@@ -196,6 +196,7 @@ class Dispatcher:
             envid=share.envid,
             smtputf8=share.smtputf8,
             eight_bit=share.eight_bit,
+            requiretls=share.requiretls,
             body=body,
         )
 

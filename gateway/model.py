@@ -58,6 +58,20 @@ class Assurance(IntEnum):
         return self.name.lower()
 
 
+class Proof(StrEnum):
+    """How the identity of a peer is proven before MAIL FROM.
+
+    pkix: a valid chain to the trust anchors and a reference name (RFC 6125). pin: a public key, certificate or
+    authority that the directory names. dane: TLSA records that DNSSEC secures (RFC 7672). mta-sts: a policy in
+    enforce mode that names the MX host, and a PKIX certificate for that host (RFC 8461).
+    """
+
+    PKIX = "pkix"
+    PIN = "pin"
+    DANE = "dane"
+    MTA_STS = "mta-sts"
+
+
 class Encrypted(StrEnum):
     YES = "yes"
     NO = "no"
@@ -129,6 +143,7 @@ class Envelope:
     envid: str = ""  # xtext as given
     smtputf8: bool = False
     eight_bit: bool = False
+    requiretls: bool = False  # RFC 8689
 
     @property
     def sender_domain(self) -> str:
@@ -255,13 +270,21 @@ class Requirement:
 
     `names`: the certificate must carry, as a DNS-ID, one of these (RFC 6125; ".example.org" means any host
     below it). Empty with AUTHENTICATED and no pins: the recipient's domain or a host below it, or the
-    host of the configured next hop. `pins`: hexadecimal SHA-256 of the SubjectPublicKeyInfo; where given,
-    one must match and PKIX is not consulted.
+    host of the configured next hop. `pins`: "spki:", "cert:" or "ca:" and a hexadecimal SHA-256 of the leaf's
+    SubjectPublicKeyInfo, of the leaf, or of the SubjectPublicKeyInfo of an authority in its chain; without a prefix
+    it is "spki:". Where pins are given, one must match and the trust anchors are not consulted. `proof` says how an
+    AUTHENTICATED peer is to be authenticated; None: by the pins, else by PKIX. `tls_versions`: those allowed, as
+    OpenSSL names them; empty: TLS 1.2 and later. `requiretls`: as RFC 8689 has it, for every server on the way.
+    `published`: what the destination publishes (DANE, MTA-STS) must hold as well, as their RFCs ask of a sender.
     """
 
     assurance: Assurance = Assurance.OPPORTUNISTIC
     names: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
+    proof: Proof | None = None
+    tls_versions: tuple[str, ...] = ()
+    requiretls: bool = False
+    published: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,10 +363,18 @@ class TransportEvidence:
     cipher: str = ""
     certificate_sha256: str = ""
     spki_sha256: str = ""
-    authenticated_by: str = ""  # "pkix", "pin", "" where not authenticated
+    authenticated_by: str = ""  # a `Proof`, "" where not authenticated
     matched_name: str = ""
     issuer: str = ""
     not_after: str = ""
+    chain_sha256: tuple[str, ...] = ()  # of every certificate that the peer presented, its own first
+    also: tuple[str, ...] = ()  # further proofs that held on the same connection
+    matched_pin: str = ""  # the pin of the requirement that matched
+    tlsa: str = ""  # the TLSA record that matched, "3 1 1 9f86d0..."
+    dnssec: str = ""  # of the MX records: "secure", "insecure"; "" where none were asked for
+    sts_id: str = ""  # the id of the MTA-STS policy that was heeded
+    sts_mode: str = ""  # "enforce", "testing", "none"
+    requiretls: bool = False  # the peer took the message under RFC 8689
 
 
 class Outcome(StrEnum):
@@ -405,4 +436,5 @@ class Job:
     envid: str = ""
     smtputf8: bool = False
     eight_bit: bool = False
+    requiretls: bool = False  # the client asked for it (RFC 8689)
     body: bytes = field(default=b"", repr=False)

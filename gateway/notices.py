@@ -121,6 +121,7 @@ class Notices:
                     "eight_bit": not content.isascii(),
                     "header_id": "",
                     "size": len(content),
+                    "requiretls": False,
                 },
             ),
             bodies=(row,),

@@ -256,6 +256,7 @@ class Journey:
             eight_bit=envelope.eight_bit,
             header_id=facts.headers.message_id,
             size=len(message.content),
+            requiretls=envelope.requiretls,
         )
         return stored, decision
 
@@ -399,6 +400,7 @@ def _message_row(message: Message, facts: MessageFacts) -> Row:
         "eight_bit": envelope.eight_bit,
         "header_id": facts.headers.message_id,
         "size": len(message.content),
+        "requiretls": envelope.requiretls,
     }
 
 

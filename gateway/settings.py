@@ -99,6 +99,7 @@ class Delivery(Frozen):
 
     ca_file: Path | None = None  # trust anchors; the system's where absent
     resolvers: tuple[str, ...] = ()  # addresses (or address@port); /etc/resolv.conf where empty
+    dnssec: Literal["loopback", "trusted", "off"] = "loopback"  # whose word that an answer is secure is believed
     connections: Count = 60
     connections_per_destination: Count = 20
     messages_per_connection: Count = 100
@@ -115,6 +116,26 @@ class Monitoring(Frozen):
 
     address: str = "127.0.0.1"
     port: Port | None = None
+
+
+class Posture(Frozen):
+    """How the domains of the register are looked at again and again."""
+
+    enabled: bool = True
+    every_hours: Annotated[float, Field(gt=0, le=168)] = 24.0
+    at_once: Count = 20
+    timeout: Seconds = 10.0  # for each connection and each reply
+
+
+class TlsReports(Frozen):
+    """Daily reports of what was seen (RFC 8460). Off where `enabled` is not set."""
+
+    enabled: bool = False
+    organization: str = ""
+    contact: str = ""  # address, said in the reports; they come from it
+    dkim_domain: str = ""
+    dkim_selector: str = ""
+    dkim_key: Path | None = None  # PEM; reports by mail must be signed (RFC 8460 section 3)
 
 
 class Logging(Frozen):
@@ -136,6 +157,8 @@ class Settings(Frozen):
     openpgp: OpenPgp = OpenPgp()
     delivery: Delivery = Delivery()
     monitoring: Monitoring = Monitoring()
+    posture: Posture = Posture()
+    tls_reports: TlsReports = TlsReports()
     logging: Logging = Logging()
     partners: Path = Path("partners.toml")
     secure_domains: Path = Path("secure-domains.toml")

@@ -255,7 +255,9 @@ class Settlement:
 
 
 def _envelope(share: StoredShare) -> Envelope:
-    return Envelope(share.sender, (share.recipient,), share.ret, share.envid, share.smtputf8, share.eight_bit)
+    return Envelope(
+        share.sender, (share.recipient,), share.ret, share.envid, share.smtputf8, share.eight_bit, share.requiretls
+    )
 
 
 def _permanent(status: str) -> str:

@@ -10,7 +10,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 RUN_PACKAGES="ca-certificates gnupg"
-TEST_PACKAGES="libnet-ssleay-perl openssl p7zip-full postfix postgresql procps qpdf strace swaks systemd zip"
+TEST_PACKAGES="libnet-ssleay-perl nsd openssl p7zip-full postfix postgresql procps qpdf strace swaks systemd unbound zip"
 POLICY=/usr/sbin/policy-rc.d
 GUARD_MARK="# partner-mail-gateway: no service is started during set-up"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from gateway.model import (
     AttemptResult,
@@ -204,6 +204,10 @@ def requirement_json(requirement: Requirement) -> Json:
         "assurance": requirement.assurance.label,
         "names": requirement.names,
         "pins": requirement.pins,
+        "proof": requirement.proof or "",
+        "tls_versions": requirement.tls_versions,
+        "requiretls": requirement.requiretls,
+        "published": requirement.published,
     }
 
 
@@ -270,20 +274,7 @@ def _next_hop(hop: NextHop | None) -> Json | None:
 def _transport(evidence: TransportEvidence | None) -> Json | None:
     if evidence is None:
         return None
-    return {
-        "host": evidence.host,
-        "address": evidence.address,
-        "port": evidence.port,
-        "assurance": evidence.assurance.label,
-        "tls_version": evidence.tls_version,
-        "cipher": evidence.cipher,
-        "certificate_sha256": evidence.certificate_sha256,
-        "spki_sha256": evidence.spki_sha256,
-        "authenticated_by": evidence.authenticated_by,
-        "matched_name": evidence.matched_name,
-        "issuer": evidence.issuer,
-        "not_after": evidence.not_after,
-    }
+    return asdict(evidence) | {"assurance": evidence.assurance.label}
 
 
 def _limb(limb: Limb | None) -> str:

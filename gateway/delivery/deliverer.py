@@ -12,15 +12,17 @@ import asyncio
 
 import structlog
 
-from gateway.delivery.destination import Destinations, Resolver, Target
+from gateway.delivery.destination import Destinations, Target
 from gateway.delivery.faults import Dropped, HostFault, RouteRefused, RouteUnknown, TurnedAway, Unproven
 from gateway.delivery.pool import Key, Pool, Slot
 from gateway.delivery.session import Session, Terms, open_session
-from gateway.delivery.tls import contexts, normal_name, references
+from gateway.delivery.tls import contexts, references
 from gateway.delivery.transaction import LARGE, Attempt, Refusal, refusal_by_content, transact
 from gateway.errors import StartupError
 from gateway.model import Assurance, AttemptResult, Job, Outcome
 from gateway.settings import Settings
+from gateway.transport.names import normal_name
+from gateway.transport.resolver import Resolver
 
 SHARE_OF_LEASE = 0.9  # the attempt ends before another worker may take the shares
 
@@ -36,7 +38,7 @@ class Deliverer:
         if not hostname:
             raise StartupError(f"hostname {settings.hostname!r} is not a host name; EHLO needs one")
         self._terms = Terms(hostname, contexts(delivery.ca_file), delivery.connect_timeout, delivery.reply_timeout)
-        self._destinations = Destinations(hostname, Resolver(delivery.resolvers))
+        self._destinations = Destinations(hostname, Resolver(delivery.resolvers, delivery.dnssec))
         self._most_time = delivery.lease * SHARE_OF_LEASE
         self._pool = Pool(
             delivery.connections,

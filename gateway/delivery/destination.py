@@ -1,7 +1,7 @@
 """Where a share goes: the configured next hop, or the domain's MX hosts and their addresses (RFC 5321 section 5.1).
 
 Guarantees: a failed lookup is never read as "no record". Hosts come in the order to be tried; those with equal
-preference are shuffled. Answers are kept for their TTL, at most `LONGEST_KEPT` seconds and `MOST_KEPT` entries.
+preference are shuffled.
 Nothing learnt here weakens what must be proven: names to prove come from the requirement and the domain.
 Failures: `RouteUnknown` (try later), `RouteRefused` (null MX, no such domain, loop).
 """
@@ -10,27 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
-
-import dns.asyncresolver
-import dns.exception
-import dns.name
-import dns.resolver
 
 from gateway.delivery.faults import RouteRefused, RouteUnknown
-from gateway.delivery.tls import address_of, normal_name
-from gateway.errors import StartupError
 from gateway.model import NextHop
+from gateway.transport.names import address_of, normal_name
+from gateway.transport.resolver import LookupFailed, Resolver
 
 SMTP_PORT = 25
 MOST_HOSTS = 8  # MX hosts looked at
 MOST_TARGETS = 10  # addresses tried in one attempt
-MOST_KEPT = 4096
-LONGEST_KEPT = 3600.0
-LOOKUP_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,74 +31,6 @@ class Target:
     address: str
     port: int
     implicit_tls: bool = False
-
-
-Answer = tuple[str, ...] | None  # None: the name does not exist
-
-
-class Resolver:
-    """DNS over dnspython, with a small cache. Answers are texts: "10 mx.example." or an address."""
-
-    def __init__(self, servers: Sequence[str] = ()) -> None:
-        """`servers` are "address" or "address@port"; none: /etc/resolv.conf. Raises StartupError."""
-        try:
-            self._resolver = dns.asyncresolver.Resolver(configure=not servers)
-            if servers:
-                self._resolver.nameservers = [self._server(server) for server in servers]
-        except (dns.exception.DNSException, ValueError, OSError) as error:
-            raise StartupError(f"no DNS resolver can be used: {error}") from error
-        self._resolver.lifetime = LOOKUP_TIMEOUT
-        self._kept: dict[tuple[str, str], tuple[float, Answer]] = {}
-        self._under_way: dict[tuple[str, str], asyncio.Task[Answer]] = {}
-
-    @staticmethod
-    def _server(server: str) -> dns.nameserver.Nameserver:
-        address, _, port = server.partition("@")
-        if address_of(address) is None:
-            raise ValueError(f"{server} is not an address or address@port")
-        return dns.nameserver.Do53Nameserver(address, int(port or 53))
-
-    async def lookup(self, name: str, kind: str) -> Answer:
-        """The records, () where there are none of this kind, None where the name does not exist.
-
-        Raises `RouteUnknown` on SERVFAIL, time-out or an answer that cannot be read.
-        """
-        key = (name, kind)
-        kept = self._kept.get(key)
-        if kept is not None and kept[0] > monotonic():
-            return kept[1]
-        task = self._under_way.get(key)
-        if task is None:
-            task = self._under_way[key] = asyncio.ensure_future(self._ask(name, kind))
-            task.add_done_callback(lambda done: self._asked(key, done))
-        return await asyncio.shield(task)  # a cancelled caller must not take the answer from the others
-
-    def _asked(self, key: tuple[str, str], done: asyncio.Task[Answer]) -> None:
-        self._under_way.pop(key, None)
-        if not done.cancelled():
-            done.exception()  # seen here, in case every caller was cancelled
-
-    async def _ask(self, name: str, kind: str) -> Answer:
-        try:
-            query = dns.name.from_text(name)
-            answer = await self._resolver.resolve(query, kind, raise_on_no_answer=False, search=False)
-        except dns.resolver.NXDOMAIN:
-            return None
-        except (dns.exception.DNSException, OSError, ValueError, EOFError) as error:
-            raise RouteUnknown("4.4.3", f"looking up {kind} of {name} failed: {type(error).__name__}") from error
-        if answer.rrset is None:
-            return ()
-        records = tuple(record.to_text() for record in answer.rrset)
-        self._keep((name, kind), records, float(answer.rrset.ttl))
-        return records
-
-    def _keep(self, key: tuple[str, str], records: Answer, seconds: float) -> None:
-        if seconds <= 0:
-            return
-        while len(self._kept) >= MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept.pop(key, None)
-        self._kept[key] = (monotonic() + min(seconds, LONGEST_KEPT), records)
 
 
 class Destinations:
@@ -155,14 +77,17 @@ class Destinations:
         raise RouteRefused("5.4.4", f"no mail server of {domain} has an address")
 
     async def _mail_hosts(self, domain: str) -> list[str]:
-        records = await self._resolver.lookup(domain, "MX")
-        if records is None:
+        try:
+            answer = await self._resolver.lookup(domain, "MX")
+        except LookupFailed as error:
+            raise RouteUnknown("4.4.3", str(error)) from error
+        if not answer.exists:
             raise RouteRefused("5.1.2", f"the domain {domain} does not exist")
-        if not records:
+        if not answer.records:
             if normal_name(domain) == self._own:
                 raise RouteRefused("5.4.6", f"the mail server of {domain} is this gateway itself")
             return [domain]
-        preferences = [self._preference(domain, record) for record in records]
+        preferences = [self._preference(domain, record) for record in answer.records]
         if any(host == "" for _, host in preferences):
             if len(preferences) == 1:
                 raise RouteRefused("5.1.10", f"the domain {domain} accepts no mail (null MX)")
@@ -196,9 +121,9 @@ class Destinations:
             if isinstance(result, BaseException):
                 faults.append(result)
             else:
-                found.append(list(result or ()))
+                found.append(list(result.records))
         if faults and not any(found):
-            raise faults[0]
+            raise RouteUnknown("4.4.3", str(faults[0])) from faults[0]
         mixed: list[str] = []
         for index in range(max(len(family) for family in found)):
             mixed += [family[index] for family in found if index < len(family)]

@@ -25,8 +25,9 @@ from gateway.delivery.faults import (
     Unreachable,
 )
 from gateway.delivery.reply import MalformedReply, Reply, ReplyReader
-from gateway.delivery.tls import Contexts, Peer, clear_evidence, prove, server_name
+from gateway.delivery.tls import Contexts, Peer, clear_evidence, prove
 from gateway.model import Assurance, Requirement, TransportEvidence
+from gateway.transport.names import server_name
 
 
 @dataclass(frozen=True, slots=True)

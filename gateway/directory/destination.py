@@ -17,4 +17,5 @@ class DestinationFacts:
     partner: Partner | None = None
     entry: RegisterEntry | None = None  # of the recipient's domain, in force today
     sender_entry: RegisterEntry | None = None  # of the sender's domain, in force today
+    suspended: str = ""  # why the entry of the recipient's domain does not count now, one sentence; "" where it does
     keys: tuple[KeyFacts, ...] = ()  # pinned to the address, else to the partner

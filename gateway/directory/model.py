@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.model import Assurance, Method, Strength
+from gateway.model import Assurance, Method, Proof, Strength
 
 
 class Frozen(BaseModel):
@@ -25,6 +25,7 @@ class Frozen(BaseModel):
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+TlsVersion = Literal["TLSv1.2", "TLSv1.3"]
 AssuranceName = Literal["opportunistic", "encrypted", "authenticated"]
 
 
@@ -60,10 +61,16 @@ class Route(Frozen):
 
 
 class Service(Frozen):
-    """An encrypted e-mail service (clause 5.3.4, third limb) through which the partner is reached: always a route."""
+    """An encrypted e-mail service (clause 5.3.4, third limb): always a route, whose server must prove itself.
+
+    `address_suffix` is put behind the recipient's address on that route (".cjsm.net"). `subject_tag` is put before the
+    subject there, for services that take it as an order to encrypt ("[secure]").
+    """
 
     name: str = Field(min_length=1)  # "CJSM"
     route: Route
+    address_suffix: str = ""
+    subject_tag: str = ""
 
 
 class Partner(Frozen):
@@ -77,7 +84,8 @@ class Partner(Frozen):
     protection: tuple[Method, ...] = ()
     keys: tuple[PinnedKey, ...] = ()
     route: Route | None = None
-    service: Service | None = None
+    service: Service | None = None  # through which the partner is reached
+    onward: Service | None = None  # through which the partner, as an agency that sends, reaches anybody
     default_purpose: str = ""
 
 
@@ -86,6 +94,13 @@ class RegisterAssurance(StrEnum):
 
     PKIX = "pkix"
     PINNED = "pinned"
+    DANE = "dane"
+    MTA_STS = "mta-sts"
+
+    @property
+    def proof(self) -> Proof:
+        """What the assurance asks of a delivery."""
+        return Proof.PIN if self is RegisterAssurance.PINNED else Proof(self.value)
 
 
 class RegisterEntry(Frozen):
@@ -101,7 +116,10 @@ class RegisterEntry(Frozen):
     review: date | None = None
     assurance: RegisterAssurance = RegisterAssurance.PKIX
     mx: tuple[str, ...] = ()  # names that the MX certificate may carry; default: the domain and hosts below it
-    pins: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()  # see `gateway.model.Requirement`
+    next_pins: tuple[str, ...] = ()  # as good as `pins`: what they will be replaced by
+    tls_versions: tuple[TlsVersion, ...] = ()  # empty: TLS 1.2 and later
+    requiretls: bool = False  # RFC 8689 on every delivery
 
     def in_force(self, today: date) -> bool:
         """True from `valid_from` to `valid_until`, both included."""
@@ -141,6 +159,8 @@ class Policy(Frozen):
     proof_deadline_minutes: int = Field(default=240, ge=1)  # step 5: then decided again without this limb
     retry_deadline_minutes: int = Field(default=2880, ge=1)  # then bounced
     delay_notice_minutes: int = Field(default=240, ge=1)
+    register_owner: str = ""  # address that is told about the register's domains; default: the postmaster
+    suspend_after_checks: int = Field(default=3, ge=1)  # checks in a row that prove the contrary of what an entry says
     rules: tuple[PurposeRule, ...] = ()
     common_passwords: tuple[Guess, ...] = Field(default=(), max_length=500)
     watch_words: tuple[WatchWord, ...] = Field(default=(), max_length=1000)

@@ -44,6 +44,7 @@ class StoredShare:
     eight_bit: bool
     header_id: str
     size: int
+    requiretls: bool = False
 
 
 def _query() -> Select[tuple[object, ...]]:
@@ -79,6 +80,7 @@ def _share(row: Row[tuple[object, ...]]) -> StoredShare:
         eight_bit=of[message.c.eight_bit],
         header_id=of[message.c.header_id],
         size=of[message.c.size],
+        requiretls=of[message.c.requiretls],
     )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData()
@@ -63,6 +64,7 @@ message = Table(
     Column("eight_bit", Boolean, nullable=False),
     Column("header_id", Text, nullable=False),  # Message-ID
     Column("size", BigInteger, nullable=False),
+    Column("requiretls", Boolean, nullable=False, default=False, server_default=false()),  # RFC 8689
 )
 
 body = Table(
@@ -133,4 +135,67 @@ Index(
     unique=True,
     sqlite_where=record.c.kind != "event",
     postgresql_where=record.c.kind != "event",
+)
+
+# ---------------------------------------------------------------- what is known of domains, shared by all workers
+
+sts_policy = Table(
+    "sts_policy",
+    metadata,
+    Column("domain", String(253), primary_key=True),
+    Column("id", String(32), nullable=False),  # of the TXT record that the policy was fetched under
+    Column("policy", Text, nullable=False),  # as fetched
+    Column("fetched_at", Float, nullable=False),  # seconds since the epoch, UTC, as below
+    Column("expires_at", Float, nullable=False),  # fetched_at + max_age
+)
+
+posture = Table(
+    "posture",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("domain", String(255), nullable=False),  # as the register has it
+    Column("at", Float, nullable=False),
+    Column("provable", String(8), nullable=False),  # "yes", "no", "unknown"
+    Column("content", Text, nullable=False),  # JSON, see docs/domains.md
+)
+Index("posture_domain", posture.c.domain, posture.c.seq)
+
+suspension = Table(
+    "suspension",
+    metadata,
+    Column("domain", String(255), primary_key=True),
+    Column("since", Float, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+duty = Table(  # work that one worker of all nodes does
+    "duty",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("until", Float, nullable=False),  # end of the lease
+    Column("done_at", Float, nullable=False),  # when it was last done completely, 0 for never
+)
+
+tls_session = Table(  # RFC 8460: counts of one day
+    "tls_session",
+    metadata,
+    Column("day", String(10), primary_key=True),  # UTC
+    Column("key", String(64), primary_key=True),  # SHA-256 of the other columns but the count
+    Column("domain", String(253), nullable=False),  # policy domain
+    Column("policy", Text, nullable=False),  # JSON
+    Column("result", Text, nullable=False),  # JSON of the failure, "" for success
+    Column("count", BigInteger, nullable=False),
+)
+
+tls_report = Table(
+    "tls_report",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    Column("domain", String(253), primary_key=True),
+    Column("to", Text, primary_key=True),  # rua
+    Column("state", String(16), nullable=False),  # "sent", "waiting", "given-up"
+    Column("attempts", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("note", Text, nullable=False),
 )

@@ -13,9 +13,10 @@ import dns.rrset
 import pytest
 import uvloop
 
-from gateway.delivery.destination import Destinations, Resolver, Target
+from gateway.delivery.destination import Destinations, Target
 from gateway.delivery.faults import RouteRefused, RouteUnknown
 from gateway.model import Outcome, Requirement
+from gateway.transport.resolver import Resolver
 from tests.support.delivery import BODY, Server, Talk, deliverer, job
 
 LARGE = b"Subject: x\r\n\r\n" + (b"." + b"x" * 70 + b"\r\n") * 90_000  # about 6.5 MB, each line dot-stuffed

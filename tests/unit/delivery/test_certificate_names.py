@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from gateway.delivery.tls import Leaf, contexts, matched_name, name_matches, normal_name, read_leaf, references
-from gateway.delivery.tls import server_name as sni
+from gateway.delivery.tls import Leaf, contexts, references
 from gateway.errors import StartupError
 from gateway.model import Assurance, Requirement
+from gateway.transport.certificate import matched_name, read_leaf
+from gateway.transport.names import name_matches, normal_name
+from gateway.transport.names import server_name as sni
 
 
 @pytest.mark.parametrize(

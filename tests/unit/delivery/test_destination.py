@@ -13,10 +13,11 @@ import dns.resolver
 import dns.rrset
 import pytest
 
-from gateway.delivery.destination import MOST_TARGETS, Destinations, Resolver, Target
+from gateway.delivery.destination import MOST_TARGETS, Destinations, Target
 from gateway.delivery.faults import RouteRefused, RouteUnknown
 from gateway.errors import StartupError
 from gateway.model import NextHop
+from gateway.transport.resolver import Failure, Resolver
 
 Records = dict[tuple[str, str], object]
 
@@ -28,6 +29,7 @@ class Zone:
         self.records = records
         self.asked: list[tuple[str, str]] = []
         self.ttl = 300
+        self.nameservers = ["127.0.0.1"]
 
     async def resolve(self, name: dns.name.Name, kind: str, **_: object) -> dns.resolver.Answer:
         text = name.to_text().rstrip(".")
@@ -36,9 +38,9 @@ class Zone:
         found = self.records.get((text, kind), () if any(known == text for known, _ in self.records) else None)
         if isinstance(found, Exception):
             raise found
-        if found is None:
-            raise dns.resolver.NXDOMAIN
         response = dns.message.make_response(dns.message.make_query(name, kind))
+        if found is None:
+            raise dns.resolver.NXDOMAIN(qnames=[name], responses={name: response})
         if found:
             response.answer.append(dns.rrset.from_text_list(name, self.ttl, "IN", kind, list(found)))  # type: ignore[call-overload]
         return dns.resolver.Answer(
@@ -52,6 +54,11 @@ def destinations(
     zone = Zone(records)
     resolver = Resolver(["127.0.0.1"])
     monkeypatch.setattr(resolver, "_resolver", zone)
+
+    async def why(*_: object) -> Failure:
+        return Failure.SERVFAIL
+
+    monkeypatch.setattr(resolver, "_why", why)
     return Destinations("gateway.test", resolver, hosts or Path("/nonexistent")), zone
 
 
