@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.audit.query import Record
+from gateway.cli.transport_words import proven, required
 from gateway.directory.model import Snapshot
 
 _VERDICTS = {
@@ -38,7 +39,6 @@ _SOURCES = {
     "policy-default": "the policy's default",
     "person": "said by the person who released it",
 }
-_AUTHENTICATED = {"pkix": "a certificate from a trusted authority", "pin": "a pinned certificate"}
 Json = Mapping[str, Any]
 
 
@@ -65,9 +65,9 @@ def _decision(record: Record, snapshot: Snapshot | None) -> list[str]:
     lines += _purpose(content.get("purpose"), snapshot)
     lines += _shared(content)
     lines += _path(content)
-    required = _part(content, "requirement").get("assurance")
-    if required and (record.decision in ("allow", "protect") or content.get("enforced") is False):
-        lines.append(f"Transport required: {required}{_where(content)}.")
+    transport = required(_part(content, "requirement"))
+    if transport and (record.decision in ("allow", "protect") or content.get("enforced") is False):
+        lines.append(f"Transport required: {transport}{_where(content)}.")
     if content.get("keys"):
         lines.append(f"Encrypted to OpenPGP keys: {', '.join(content['keys'])}.")
     if content.get("advice"):
@@ -157,17 +157,7 @@ def _attempt(attempt: Json) -> list[str]:
     transport = _part(attempt, "transport")
     if not transport:
         return [*lines, "No transport was established."]
-    lines.append(f"Connected to {transport['host']} ({transport['address']} port {transport['port']}).")
-    if not transport.get("tls_version"):
-        return [*lines, "The connection was in clear text."]
-    lines.append(f"Over {transport['tls_version']} with {transport.get('cipher', '')}.")
-    how = _AUTHENTICATED.get(transport.get("authenticated_by", ""))
-    if how is None:
-        return [*lines, "The server's identity was not proven."]
-    name = f" for {transport['matched_name']}" if transport.get("matched_name") else ""
-    lines.append(f"The server proved its identity before the message was sent: {how}{name}.")
-    lines.append(f"Certificate SHA-256 {transport.get('certificate_sha256', '')}.")
-    return lines
+    return lines + proven(transport)
 
 
 def _event(record: Record, snapshot: Snapshot | None) -> list[str]:

@@ -12,17 +12,30 @@ import asyncio
 
 import structlog
 
-from gateway.delivery.destination import Destinations, Target
-from gateway.delivery.faults import Dropped, HostFault, RouteRefused, RouteUnknown, TurnedAway, Unproven
+from gateway.delivery.destination import MOST_TARGETS, Destinations, Route, Target
+from gateway.delivery.expectation import Expectation
+from gateway.delivery.faults import (
+    Dropped,
+    HostFault,
+    RequireTlsRefused,
+    RouteRefused,
+    RouteUnknown,
+    TurnedAway,
+    Unproven,
+    Unreachable,
+)
 from gateway.delivery.pool import Key, Pool, Slot
+from gateway.delivery.published import Policies, Publications
+from gateway.delivery.seen import Seen, Sessions
 from gateway.delivery.session import Session, Terms, open_session
-from gateway.delivery.tls import contexts, references
+from gateway.delivery.tls import Contexts, references
 from gateway.delivery.transaction import LARGE, Attempt, Refusal, refusal_by_content, transact
 from gateway.errors import StartupError
 from gateway.model import Assurance, AttemptResult, Job, Outcome
 from gateway.settings import Settings
 from gateway.transport.names import normal_name
 from gateway.transport.resolver import Resolver
+from gateway.transport.sts_policies import StsFinding
 
 SHARE_OF_LEASE = 0.9  # the attempt ends before another worker may take the shares
 
@@ -32,13 +45,23 @@ _log = structlog.get_logger(__name__)
 class Deliverer:
     """One per process and event loop. Connections are kept between jobs; `close` ends the idle ones."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        resolver: Resolver | None = None,
+        policies: Policies | None = None,
+        sessions: Sessions | None = None,
+    ) -> None:
+        """`policies` knows MTA-STS policies, `sessions` counts what was seen; without them neither is done."""
         delivery = settings.delivery
         hostname = normal_name(settings.hostname)
         if not hostname:
             raise StartupError(f"hostname {settings.hostname!r} is not a host name; EHLO needs one")
-        self._terms = Terms(hostname, contexts(delivery.ca_file), delivery.connect_timeout, delivery.reply_timeout)
-        self._destinations = Destinations(hostname, Resolver(delivery.resolvers, delivery.dnssec))
+        self._terms = Terms(hostname, Contexts(delivery.ca_file), delivery.connect_timeout, delivery.reply_timeout)
+        resolver = resolver or Resolver(delivery.resolvers, delivery.dnssec)
+        self._destinations = Destinations(hostname, resolver)
+        self._publications = Publications(resolver, policies)
+        self._seen = Seen(sessions, delivery.ca_file)
         self._most_time = delivery.lease * SHARE_OF_LEASE
         self._pool = Pool(
             delivery.connections,
@@ -97,21 +120,56 @@ class Deliverer:
 
     async def _on_new(self, slot: Slot, attempt: Attempt) -> None:
         job = attempt.job
-        targets = await self._destinations.targets(job.domain, job.next_hop)
-        wanted = references(job.requirement, job.next_hop.host if job.next_hop else "", job.domain)
-        faults: list[HostFault] = []
-        for target in targets:
-            try:
-                session = await self._open(target, attempt, wanted)
-                await self._transact(slot, session, attempt)
-            except HostFault as fault:
-                faults.append(fault)
-            if not attempt.open_shares:
-                return
-        self._give_up(attempt, faults)
+        route = await self._destinations.route(job.domain, job.next_hop)
+        finding = await self._publications.policy(job.domain, job.requirement, route)
+        faults = await self._through(slot, attempt, route, finding)
+        if any(isinstance(fault, Unproven) for fault in faults) and attempt.open_shares:
+            # Before a policy of MTA-STS holds mail up, DNS is asked for a newer one (RFC 8461 section 5.1).
+            newer = await self._publications.newer_policy(job.domain, finding)
+            if newer is not None:
+                faults = await self._through(slot, attempt, route, newer)
+        if attempt.open_shares:
+            self._give_up(attempt, faults, route)
 
-    async def _open(self, target: Target, attempt: Attempt, wanted: tuple[str, ...]) -> Session:
-        return await open_session(target, attempt.job.requirement, wanted, self._terms)
+    async def _through(
+        self, slot: Slot, attempt: Attempt, route: Route, finding: StsFinding | None
+    ) -> list[HostFault]:
+        """Tries the hosts in order until nothing is open; what was wrong with those that did not serve."""
+        job, faults, left = attempt.job, list[HostFault](), MOST_TARGETS
+        wanted = references(job.requirement, job.next_hop.host if job.next_hop else "", job.domain)
+        for host in route.hosts:
+            try:
+                addresses = await self._destinations.addresses(host)
+                published = await self._publications.of_host(
+                    host, job.domain, route, addresses, job.requirement, finding
+                )
+            except RouteUnknown as unknown:
+                faults.append(Unreachable(unknown.status, unknown.text, host.name))
+                continue
+            except Unproven as fault:
+                faults.append(fault)
+                self._seen.refused(job, route, host, finding, fault)
+                continue
+            expected = Expectation(job.requirement, host.name, wanted, published)
+            for address in addresses.addresses[:left]:
+                left -= 1
+                target = Target(host.name, address, host.port, host.implicit_tls)
+                try:
+                    await self._transact(slot, await self._open(target, expected, job, route), attempt)
+                except HostFault as fault:
+                    faults.append(fault)
+                if not attempt.open_shares:
+                    return faults
+        return faults
+
+    async def _open(self, target: Target, expected: Expectation, job: Job, route: Route) -> Session:
+        try:
+            session = await open_session(target, expected, self._terms)
+        except HostFault as fault:
+            self._seen.failed(job, route, target, expected, fault)
+            raise
+        self._seen.opened(job, route, target, expected, session)
+        return session
 
     async def _transact(self, slot: Slot, session: Session, attempt: Attempt) -> None:
         try:
@@ -121,12 +179,20 @@ class Deliverer:
             raise
         slot.keep = session
 
-    def _give_up(self, attempt: Attempt, faults: list[HostFault]) -> None:
+    def _give_up(self, attempt: Attempt, faults: list[HostFault], route: Route) -> None:
         """No host took the job. The most telling fault is reported; the share fails only where all hosts said so."""
+        job = attempt.job
+        if not faults:
+            if route.configured:
+                raise RouteUnknown("4.4.4", f"the configured next hop {route.hosts[0].name} has no address")
+            raise RouteRefused("5.4.4", f"no mail server of {job.domain} has an address")
         fault = max(faults, key=_weight)
+        if job.requiretls and all(isinstance(each, RequireTlsRefused) for each in faults):
+            attempt.settle_open(Outcome.FAILED, "5.7.30", fault.text, fault.remote)
+            return
         refused = all(isinstance(each, TurnedAway) and each.reply.permanent for each in faults)
         # A refusal in the clear proves nothing about the peer: anybody on the path could have said it.
-        final = refused and attempt.job.requirement.assurance <= Assurance.OPPORTUNISTIC
+        final = refused and job.requirement.assurance <= Assurance.OPPORTUNISTIC
         status = fault.status if final else f"4{fault.status[1:]}"
         attempt.settle_open(Outcome.FAILED if final else Outcome.DEFERRED, status, fault.text, fault.remote)
 

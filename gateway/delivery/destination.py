@@ -1,8 +1,8 @@
 """Where a share goes: the configured next hop, or the domain's MX hosts and their addresses (RFC 5321 section 5.1).
 
 Guarantees: a failed lookup is never read as "no record". Hosts come in the order to be tried; those with equal
-preference are shuffled.
-Nothing learnt here weakens what must be proven: names to prove come from the requirement and the domain.
+preference are shuffled. What DNSSEC proves of an answer is said beside it. Nothing learnt here weakens what must be
+proven: names to prove come from the requirement and the domain.
 Failures: `RouteUnknown` (try later), `RouteRefused` (null MX, no such domain, loop).
 """
 
@@ -16,11 +16,45 @@ from pathlib import Path
 from gateway.delivery.faults import RouteRefused, RouteUnknown
 from gateway.model import NextHop
 from gateway.transport.names import address_of, normal_name
-from gateway.transport.resolver import LookupFailed, Resolver
+from gateway.transport.resolver import Answer, LookupFailed, Resolver
 
 SMTP_PORT = 25
 MOST_HOSTS = 8  # MX hosts looked at
 MOST_TARGETS = 10  # addresses tried in one attempt
+
+
+@dataclass(frozen=True, slots=True)
+class MailHost:
+    """A host that takes mail for the domain, or the configured next hop."""
+
+    name: str  # without final dot
+    port: int = SMTP_PORT
+    implicit_tls: bool = False
+    addresses: tuple[str, ...] = ()  # where they are known without DNS
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The hosts of one destination, in the order to be tried; never empty."""
+
+    hosts: tuple[MailHost, ...]
+    configured: bool = False  # a next hop: which host it is, is the administrator's word
+    secure: bool = False  # DNSSEC proves which hosts take the domain's mail
+    aliases: tuple[str, ...] = ()  # of the domain, by CNAME
+
+    @property
+    def dnssec(self) -> str:
+        """For the evidence."""
+        return "" if self.configured else "secure" if self.secure else "insecure"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a host is reached, both families alternating."""
+
+    addresses: tuple[str, ...]
+    secure: bool = False  # DNSSEC proves them, aliases on the way included
+    name: str = ""  # where the host's aliases end: itself where there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,53 +68,61 @@ class Target:
 
 
 class Destinations:
-    """Finds the targets of a next hop or a domain."""
+    """Finds the hosts of a next hop or a domain, and their addresses."""
 
     def __init__(self, hostname: str, resolver: Resolver, hosts_file: Path = Path("/etc/hosts")) -> None:
         self._own = normal_name(hostname)
         self._resolver = resolver
         self._hosts = _read_hosts(hosts_file)
 
-    async def targets(self, domain: str, next_hop: NextHop | None) -> tuple[Target, ...]:
-        """What to connect to, in order; never empty. Raises `RouteUnknown` or `RouteRefused`."""
-        if next_hop is not None:
-            return await self._of_next_hop(next_hop)
-        return await self._of_domain(domain)
-
-    async def _of_next_hop(self, hop: NextHop) -> tuple[Target, ...]:
-        literal = address_of(hop.host)
-        host = hop.host.strip("[]") if literal else hop.host.rstrip(".")
+    async def route(self, domain: str, next_hop: NextHop | None) -> Route:
+        """Which hosts to try. Raises `RouteUnknown` or `RouteRefused`."""
+        if next_hop is None:
+            return await self._of_domain(domain)
+        literal = address_of(next_hop.host)
         if literal is not None:
-            addresses: tuple[str, ...] = (str(literal),)
+            known: tuple[str, ...] = (str(literal),)
+            name = next_hop.host.strip("[]")
         else:
+            name = next_hop.host.rstrip(".")
             # What the machine's own table says about a configured host is the administrator's word too.
-            addresses = self._hosts.get(host.lower()) or await self._addresses(host)
-        if not addresses:
-            raise RouteUnknown("4.4.4", f"the configured next hop {host} has no address")
-        return tuple(Target(host, address, hop.port, hop.implicit_tls) for address in addresses[:MOST_TARGETS])
+            known = self._hosts.get(name.lower(), ())
+        host = MailHost(name, next_hop.port, next_hop.implicit_tls, known)
+        return Route((host,), configured=True, secure=True)
 
-    async def _of_domain(self, domain: str) -> tuple[Target, ...]:
-        hosts = await self._mail_hosts(domain)
-        targets: list[Target] = []
-        unknown: RouteUnknown | None = None
-        for host in hosts[:MOST_HOSTS]:
-            try:
-                addresses = await self._addresses(host)
-            except RouteUnknown as error:
-                unknown = error
-                continue
-            targets += [Target(host, address, SMTP_PORT) for address in addresses]
-        if targets:
-            return tuple(targets[:MOST_TARGETS])
-        if unknown is not None:
-            raise unknown
-        raise RouteRefused("5.4.4", f"no mail server of {domain} has an address")
+    async def addresses(self, host: MailHost) -> Addresses:
+        """The host's addresses; none where it has none. Raises `RouteUnknown`."""
+        if host.addresses:
+            return Addresses(host.addresses, True, host.name)
+        results = await asyncio.gather(
+            self._resolver.lookup(host.name, "AAAA"), self._resolver.lookup(host.name, "A"), return_exceptions=True
+        )
+        found: list[Answer] = []
+        faults: list[BaseException] = []
+        for result in results:
+            if isinstance(result, BaseException):
+                faults.append(result)
+            else:
+                found.append(result)
+        if faults and not any(answer.records for answer in found):
+            raise RouteUnknown("4.4.3", str(faults[0])) from faults[0]
+        filled = [answer for answer in found if answer.records]
+        mixed: list[str] = []
+        for index in range(max((len(answer.records) for answer in filled), default=0)):
+            mixed += [answer.records[index] for answer in filled if index < len(answer.records)]
+        secure = bool(filled) and all(answer.secure for answer in filled)
+        return Addresses(tuple(mixed), secure, filled[0].name if filled else host.name)
 
-    async def _mail_hosts(self, domain: str) -> list[str]:
+    async def _of_domain(self, domain: str) -> Route:
         try:
             answer = await self._resolver.lookup(domain, "MX")
         except LookupFailed as error:
             raise RouteUnknown("4.4.3", str(error)) from error
+        names = self._mail_hosts(domain, answer)
+        hosts = tuple(MailHost(name) for name in names[:MOST_HOSTS])
+        return Route(hosts, secure=answer.secure, aliases=answer.aliases)
+
+    def _mail_hosts(self, domain: str, answer: Answer) -> list[str]:
         if not answer.exists:
             raise RouteRefused("5.1.2", f"the domain {domain} does not exist")
         if not answer.records:
@@ -109,25 +151,6 @@ class Destinations:
         if not preference.isdigit() or (host != "." and (not name or address_of(name))):
             raise RouteUnknown("4.4.3", f"an MX record of {domain} is malformed")
         return int(preference), name
-
-    async def _addresses(self, host: str) -> tuple[str, ...]:
-        """Addresses of both families, alternating; () where the name has none. Raises `RouteUnknown`."""
-        results = await asyncio.gather(
-            self._resolver.lookup(host, "AAAA"), self._resolver.lookup(host, "A"), return_exceptions=True
-        )
-        found: list[list[str]] = []
-        faults: list[BaseException] = []
-        for result in results:
-            if isinstance(result, BaseException):
-                faults.append(result)
-            else:
-                found.append(list(result.records))
-        if faults and not any(found):
-            raise RouteUnknown("4.4.3", str(faults[0])) from faults[0]
-        mixed: list[str] = []
-        for index in range(max(len(family) for family in found)):
-            mixed += [family[index] for family in found if index < len(family)]
-        return tuple(mixed)
 
 
 def _read_hosts(path: Path) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.delivery.reply import Reply
 from gateway.errors import GatewayError, PermanentError, TemporaryError
+from gateway.transport.tlsrpt import ResultType
 
 
 class _Fault(GatewayError):
@@ -55,7 +56,21 @@ class TurnedAway(HostFault):
 
 
 class Unproven(HostFault):
-    """The connection does not prove what the requirement asks for."""
+    """The host or the connection does not prove what is asked for. `why` is as RFC 8460 section 4.3 has it."""
+
+    def __init__(
+        self, status: str, text: str, remote: str = "", why: ResultType = ResultType.VALIDATION_FAILURE
+    ) -> None:
+        super().__init__(status, text, remote)
+        self.why = why
+
+
+class PolicyMismatch(Unproven):
+    """The MTA-STS policy forbids this host, or what it presents: a newer policy may not."""
+
+
+class RequireTlsRefused(Unproven):
+    """The host does not offer REQUIRETLS (RFC 8689 section 4.2.1)."""
 
 
 class HandshakeFailed(Unproven):

@@ -2,7 +2,8 @@
 
 Guarantees: at most `connections` in all and `per_destination` to one destination, idle ones included. A connection
 is handed out again only under the very key it was kept under: destination and requirement both equal. Waiters for
-a place are served in order. A connection that ended, was told 421 or carried `messages` messages is not kept.
+a place are served in order. A connection that ended, was told 421, carried `messages` messages or is older than
+`MOST_AGE` is not kept.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 
 from gateway.delivery.session import Session
 from gateway.model import NextHop, Requirement
+
+MOST_AGE = 300.0  # seconds: then the peer proves itself anew, by what DNS and policies say by then
 
 Destination = NextHop | str  # a configured next hop, or a domain
 
@@ -102,7 +105,8 @@ class Pool:
         return None
 
     def _put(self, key: Key, place: _Place, session: Session) -> None:
-        if not session.usable or session.messages >= self._messages or self._closed:
+        aged = asyncio.get_running_loop().time() - session.opened_at > MOST_AGE
+        if not session.usable or aged or session.messages >= self._messages or self._closed:
             session.quit()
             return
         place.idle.setdefault(key, []).append(session)

@@ -11,23 +11,30 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import cast
 
 from gateway.delivery.destination import Target
+from gateway.delivery.expectation import Expectation
 from gateway.delivery.faults import (
     ConnectionLost,
     Garbled,
     HandshakeFailed,
     HostFault,
+    RequireTlsRefused,
     TurnedAway,
     Unproven,
     Unreachable,
 )
+from gateway.delivery.proof import Handshake, Peer, prove
 from gateway.delivery.reply import MalformedReply, Reply, ReplyReader
-from gateway.delivery.tls import Contexts, Peer, clear_evidence, prove
+from gateway.delivery.tls import Contexts, clear_evidence, read_handshake
 from gateway.model import Assurance, Requirement, TransportEvidence
 from gateway.transport.names import server_name
+from gateway.transport.tlsrpt import ResultType
+
+_RESULTS = {9: ResultType.CERTIFICATE_EXPIRED, 10: ResultType.CERTIFICATE_EXPIRED}  # X509_verify_cert_error_string(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class Offer:
     smtputf8: bool = False
     dsn: bool = False
     starttls: bool = False
+    requiretls: bool = False
     size: int = 0  # 0: no limit said
     sizes: bool = False
 
@@ -56,6 +64,7 @@ def read_offer(reply: Reply) -> Offer:
         smtputf8="SMTPUTF8" in words,
         dsn="DSN" in words,
         starttls="STARTTLS" in words,
+        requiretls="REQUIRETLS" in words,
         size=int(size) if size.isascii() and size.isdigit() and len(size) <= 18 else 0,
         sizes="SIZE" in words,
     )
@@ -68,7 +77,9 @@ class Session(asyncio.Protocol):
         self.peer = peer
         self.offer = Offer()
         self.evidence: TransportEvidence = clear_evidence(peer)
+        self.handshake: Handshake | None = None
         self.proven: Requirement | None = None
+        self.opened_at = asyncio.get_running_loop().time()
         self.messages = 0  # transactions begun on this connection
         self.needs_reset = False  # a transaction was begun and did not end by itself
         self._loop = asyncio.get_running_loop()
@@ -120,6 +131,17 @@ class Session(asyncio.Protocol):
         self._wake()
 
     # ------------------------------------------------------------ state
+
+    @property
+    def local_address(self) -> str:
+        """Our end of the connection; "" where it is gone."""
+        name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+        return str(name[0]) if name else ""
+
+    @property
+    def secured(self) -> bool:
+        """True where TLS is up and proved what was expected of it."""
+        return self.evidence.assurance >= Assurance.ENCRYPTED
 
     @property
     def usable(self) -> bool:
@@ -222,8 +244,11 @@ class Session(asyncio.Protocol):
 
     # ------------------------------------------------------------ TLS
 
-    async def start_tls(self, context: ssl.SSLContext, timeout: float) -> ssl.SSLObject:
-        """The handshake. Bytes that came in the clear beforehand end the connection (CVE-2021-38371 and its kin)."""
+    async def start_tls(self, context: ssl.SSLContext, name: str, timeout: float) -> ssl.SSLObject:
+        """The handshake, asking for the server `name`.
+
+        Bytes that came in the clear beforehand end the connection (CVE-2021-38371 and its kin).
+        """
         if self._surplus or self._replies or self._reader.partial:
             self.abort()
             raise Unproven(
@@ -234,10 +259,11 @@ class Session(asyncio.Protocol):
         try:
             async with asyncio.timeout(timeout):
                 upgraded = await self._loop.start_tls(
-                    transport, self, context, server_hostname=server_name(self.peer.host)
+                    transport, self, context, server_hostname=server_name(name)
                 )
         except ssl.SSLCertVerificationError as error:
-            raise self._handshake_failed(f"the certificate is not valid: {error.verify_message}") from error
+            why = _RESULTS.get(error.verify_code, ResultType.CERTIFICATE_NOT_TRUSTED)
+            raise self._handshake_failed(f"the certificate is not valid: {error.verify_message}", why) from error
         except ssl.SSLError as error:
             raise self._handshake_failed(f"the TLS handshake failed: {error.reason or 'protocol error'}") from error
         except (OSError, EOFError, TimeoutError) as error:
@@ -251,9 +277,9 @@ class Session(asyncio.Protocol):
             raise self._handshake_failed("no TLS session came about")
         return cast(ssl.SSLObject, connection)
 
-    def _handshake_failed(self, what: str) -> HandshakeFailed:
+    def _handshake_failed(self, what: str, why: ResultType = ResultType.VALIDATION_FAILURE) -> HandshakeFailed:
         self.abort()
-        return HandshakeFailed("4.7.5", f"{self.peer.host}: {what}", self.peer.host)
+        return HandshakeFailed("4.7.5", f"{self.peer.host}: {what}", self.peer.host, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,36 +292,33 @@ class Terms:
     reply_timeout: float
 
 
-async def open_session(target: Target, requirement: Requirement, wanted: tuple[str, ...], terms: Terms) -> Session:
-    """A connection that has proven `requirement`, EHLO done. `wanted` are the reference identities.
+async def open_session(target: Target, expected: Expectation, terms: Terms) -> Session:
+    """A connection that has proven what is expected, EHLO done.
 
-    Where the requirement is opportunistic, and only there, a failed handshake is followed by a new connection in
-    clear text. Raises `HostFault`.
+    Where nothing asks for TLS, and only there, a failed handshake is followed by a new connection in clear text.
+    Raises `HostFault`.
     """
-    clear_allowed = requirement.assurance <= Assurance.OPPORTUNISTIC and not target.implicit_tls
     try:
-        return await _open(target, requirement, wanted, terms, skip_tls=False)
+        return await _open(target, expected, terms, skip_tls=False)
     except HandshakeFailed:
-        if not clear_allowed:
+        if expected.tls_must or target.implicit_tls:
             raise
-    return await _open(target, requirement, wanted, terms, skip_tls=True)
+    return await _open(target, expected, terms, skip_tls=True)
 
 
-async def _open(
-    target: Target, requirement: Requirement, wanted: tuple[str, ...], terms: Terms, *, skip_tls: bool
-) -> Session:
+async def _open(target: Target, expected: Expectation, terms: Terms, *, skip_tls: bool) -> Session:
     peer = Peer(target.host, target.address, target.port)
     session = await _connect(peer, terms.connect_timeout)
     try:
         if target.implicit_tls:
-            await _secure(session, requirement, wanted, terms)
+            await _secure(session, expected, terms)
         greeting = await _reply_before_service(session, terms.reply_timeout)
         if not greeting.positive:
             raise TurnedAway(greeting, peer.host)
-        await _ehlo(session, requirement, terms)
+        await _ehlo(session, expected, terms)
         if session.offer.starttls and not target.implicit_tls and not skip_tls:
-            await _upgrade(session, requirement, wanted, terms)
-        _settle(session, requirement)
+            await _upgrade(session, expected, terms)
+        _settle(session, expected)
     except BaseException:
         session.abort()
         raise
@@ -326,14 +349,13 @@ async def _reply_before_service(session: Session, timeout: float) -> Reply:
     return reply
 
 
-async def _ehlo(session: Session, requirement: Requirement, terms: Terms) -> None:
+async def _ehlo(session: Session, expected: Expectation, terms: Terms) -> None:
     session.send(b"EHLO %s\r\n" % terms.hostname.encode("ascii"))
     reply = await session.reply(terms.reply_timeout)
     if reply.code == 250:
         session.offer = read_offer(reply)
         return
-    secured = session.evidence.assurance >= requirement.assurance
-    if reply.code not in (500, 502, 504) or not (secured or requirement.assurance <= Assurance.OPPORTUNISTIC):
+    if reply.code not in (500, 502, 504) or (expected.tls_must and not session.secured):
         raise TurnedAway(reply, session.peer.host)
     session.send(b"HELO %s\r\n" % terms.hostname.encode("ascii"))
     reply = await session.reply(terms.reply_timeout)
@@ -342,32 +364,49 @@ async def _ehlo(session: Session, requirement: Requirement, terms: Terms) -> Non
     session.offer = Offer()
 
 
-async def _upgrade(session: Session, requirement: Requirement, wanted: tuple[str, ...], terms: Terms) -> None:
+async def _upgrade(session: Session, expected: Expectation, terms: Terms) -> None:
     host = session.peer.host
     session.send(b"STARTTLS\r\n")
     reply = await session.reply(terms.reply_timeout)
     if reply.code == 220:
-        await _secure(session, requirement, wanted, terms)
-        await _ehlo(session, requirement, terms)
+        await _secure(session, expected, terms)
+        await _ehlo(session, expected, terms)
         return
-    if requirement.assurance > Assurance.OPPORTUNISTIC:
-        raise Unproven("4.7.10", f"{host} refused STARTTLS: {reply.text}", host)
+    if expected.tls_must:
+        raise Unproven("4.7.10", f"{host} refused STARTTLS: {reply.text}", host, ResultType.STARTTLS_NOT_SUPPORTED)
     if reply.code == 421:
         raise TurnedAway(reply, host)
 
 
-async def _secure(session: Session, requirement: Requirement, wanted: tuple[str, ...], terms: Terms) -> None:
+async def _secure(session: Session, expected: Expectation, terms: Terms) -> None:
     # All that was learnt in the clear is void (RFC 3207 section 4.2).
     session.offer = Offer()
-    connection = await session.start_tls(terms.contexts.suited_to(requirement), terms.connect_timeout)
-    session.evidence = prove(connection, session.peer, requirement, wanted)
+    connection = await session.start_tls(
+        terms.contexts.suited_to(expected), expected.server_name, terms.connect_timeout
+    )
+    session.handshake = read_handshake(connection)
+    session.evidence = prove(session.handshake, session.peer, expected, datetime.now(UTC))
 
 
-def _settle(session: Session, requirement: Requirement) -> None:
+def _settle(session: Session, expected: Expectation) -> None:
+    host, requirement = session.peer.host, expected.requirement
+    if expected.tls_must and not session.secured:
+        text = f"{host} does not offer STARTTLS, and {_asked(expected)}"
+        raise Unproven("4.7.10", text, host, ResultType.STARTTLS_NOT_SUPPORTED)
+    if requirement.requiretls:
+        if not session.offer.requiretls:
+            raise RequireTlsRefused("4.7.30", f"{host} does not offer REQUIRETLS, which this message asks for", host)
+        session.evidence = replace(session.evidence, requiretls=True)
     if session.evidence.assurance < requirement.assurance and requirement.assurance > Assurance.OPPORTUNISTIC:
-        raise Unproven(
-            "4.7.10",
-            f"{session.peer.host} does not offer STARTTLS, and {requirement.assurance.label} transport is required",
-            session.peer.host,
-        )
+        raise Unproven("4.7.5", f"{host} has proven less than what is required", host)
     session.proven = requirement
+
+
+def _asked(expected: Expectation) -> str:
+    """Who asks for TLS."""
+    requirement, published = expected.requirement, expected.published
+    if requirement.assurance > Assurance.OPPORTUNISTIC:
+        return f"{requirement.assurance.label} transport is required"
+    if requirement.requiretls:
+        return "the message asks for TLS on its whole way (REQUIRETLS)"
+    return "its TLSA records ask for it" if published.tlsa or published.tls_only else "its MTA-STS policy asks for it"

@@ -128,6 +128,8 @@ def mail_command(job: Job, offer: Offer) -> bytes:
         parts.append("BODY=8BITMIME")
     if offer.smtputf8 and (job.smtputf8 or _needs_smtputf8(job)):
         parts.append("SMTPUTF8")
+    if job.requirement.requiretls:
+        parts.append("REQUIRETLS")  # the session has shown that the peer offers it (RFC 8689 section 4.2.1)
     if offer.dsn:
         if job.ret in ("FULL", "HDRS"):
             parts.append(f"RET={job.ret}")

@@ -2,7 +2,7 @@
 
 Guarantees: a path is one plain mailbox or, for MAIL, the null path; what could make a relay out of us (source
 routes, percent hack, bang paths, quoted local parts, address literals) is refused by name (RFC 5321 section 4.1.2
-lets a server do so; promise 9). Parameters are those of SIZE, 8BITMIME, SMTPUTF8 and DSN; unknown ones are refused.
+lets a server do so; promise 9). Parameters are those of SIZE, 8BITMIME, SMTPUTF8, DSN, REQUIRETLS; unknown ones are refused.
 Failures: `CommandError` holding the reply.
 """
 
@@ -38,6 +38,7 @@ class MailCommand:
     envid: str = ""
     smtputf8: bool = False
     eight_bit: bool = False
+    requiretls: bool = False
 
 
 def _path(argument: str, keyword: str) -> tuple[str, list[str]]:
@@ -90,16 +91,20 @@ def _printable(word: str) -> str:
     return "".join(letter for letter in word if "!" <= letter <= "~")[:20]
 
 
-_MAIL = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"})
+_MAIL = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "REQUIRETLS"})
 _RCPT = frozenset({"NOTIFY", "ORCPT"})
 
 
-def read_mail(argument: str, *, size_limit: int) -> MailCommand:
-    """Reads the argument of MAIL."""
+def read_mail(argument: str, *, size_limit: int, secure: bool = False) -> MailCommand:
+    """Reads the argument of MAIL. `secure`: the command came over TLS, so that REQUIRETLS was offered (RFC 8689)."""
     path, words = _path(argument, "FROM:")
     given = _parameters(words, _MAIL)
     if given.get("SMTPUTF8"):
         raise CommandError("501 5.5.4 SMTPUTF8 takes no value")
+    if given.get("REQUIRETLS"):
+        raise CommandError("501 5.5.4 REQUIRETLS takes no value")
+    if "REQUIRETLS" in given and not secure:
+        raise CommandError("530 5.7.10 REQUIRETLS is only for mail that comes over TLS: say STARTTLS first")
     smtputf8 = "SMTPUTF8" in given
     size = given.get("SIZE", "0")
     if not (size.isascii() and size.isdigit() and len(size) <= 20):
@@ -116,7 +121,7 @@ def read_mail(argument: str, *, size_limit: int) -> MailCommand:
     if len(envid) > _ENVID_LIMIT or not _XTEXT.fullmatch(envid):
         raise CommandError("501 5.5.4 ENVID is not valid xtext")
     sender = mailbox(path, smtputf8=smtputf8) if path else ""
-    return MailCommand(sender, int(size), ret, envid, smtputf8, body == "8BITMIME")
+    return MailCommand(sender, int(size), ret, envid, smtputf8, body == "8BITMIME", "REQUIRETLS" in given)
 
 
 def read_rcpt(argument: str, *, smtputf8: bool) -> Recipient:

@@ -268,7 +268,7 @@ class Session(SMTP):
         if self._listener.tls == "starttls" and not secure:
             words.append("STARTTLS")
         if secure:
-            words.append("AUTH PLAIN LOGIN")
+            words += ["AUTH PLAIN LOGIN", "REQUIRETLS"]
         first = f"250-{self.hostname}"
         await self._say(first, *(f"250-{word}" for word in words[:-1]), f"250 {words[-1]}")
 
@@ -278,7 +278,8 @@ class Session(SMTP):
         if self._transaction.mail is not None:
             raise CommandError("503 5.5.1 A transaction is already under way")
         client = self._allowed_client()
-        mail = read_mail(argument, size_limit=self._intake.limits.message_size)
+        secure = self._ssl_object() is not None
+        mail = read_mail(argument, size_limit=self._intake.limits.message_size, secure=secure)
         if mail.sender and mail.sender.rpartition("@")[2] not in client.sender_domains:
             raise CommandError("550 5.7.1 This server may not send from that domain, only from its agency's own")
         if not self._intake.load.has_room(mail.size):
@@ -320,7 +321,9 @@ class Session(SMTP):
         await self._say("354 End data with <CR><LF>.<CR><LF>")
         try:
             content = await self._read_data()
-            envelope = Envelope(mail.sender, recipients, mail.ret, mail.envid, mail.smtputf8, mail.eight_bit)
+            envelope = Envelope(
+                mail.sender, recipients, mail.ret, mail.envid, mail.smtputf8, mail.eight_bit, mail.requiretls
+            )
             message = self._message(self._client, envelope, content)
             del content
             reply = await self._intake.accept(message)

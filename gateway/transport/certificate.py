@@ -13,6 +13,8 @@ from cryptography import x509
 
 from gateway.transport.names import address_of, name_matches
 
+PIN_KINDS = ("spki", "cert", "ca")
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
@@ -59,3 +61,11 @@ def matched_name(leaf: Leaf, wanted: tuple[str, ...]) -> str:
             if name_matches(name, reference):
                 return name
     return ""
+
+
+def split_pin(pin: str) -> tuple[str, str]:
+    """What a pin is of ("spki", "cert" or "ca") and its digest in lower-case hexadecimal; see `Requirement.pins`."""
+    kind, _, digest = pin.partition(":")
+    if kind.lower() not in PIN_KINDS:
+        kind, digest = "spki", pin
+    return kind.lower(), digest.replace(":", "").lower()

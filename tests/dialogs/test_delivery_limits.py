@@ -233,7 +233,7 @@ class NameServer(asyncio.DatagramProtocol):
 def test_answers_of_a_name_server(
     run: Runner, monkeypatch: pytest.MonkeyPatch, domain: str, expected: tuple[object, ...]
 ) -> None:
-    monkeypatch.setattr("gateway.delivery.destination.LOOKUP_TIMEOUT", 0.5)
+    monkeypatch.setattr("gateway.transport.resolver.LOOKUP_TIMEOUT", 0.5)
 
     async def scene() -> None:
         loop = asyncio.get_running_loop()
@@ -242,10 +242,12 @@ def test_answers_of_a_name_server(
         made = Destinations("gateway.test", Resolver([f"127.0.0.1@{port}"]))
         try:
             if isinstance(expected[0], Target):
-                assert await made.targets(domain, None) == expected
+                (host,) = (await made.route(domain, None)).hosts
+                found = (await made.addresses(host)).addresses
+                assert tuple(Target(host.name, address, host.port) for address in found) == expected
             else:
                 with pytest.raises((RouteRefused, RouteUnknown)) as caught:
-                    await made.targets(domain, None)
+                    await made.route(domain, None)
                 assert (type(caught.value), caught.value.status) == expected
         finally:
             transport.close()

@@ -130,6 +130,10 @@ def test_a_decision_row_says_who_what_to_whom_why_and_how() -> None:
         "assurance": "authenticated",
         "names": ["mx.health.example"],
         "pins": ["f" * 64],
+        "proof": "",
+        "tls_versions": [],
+        "requiretls": False,
+        "published": True,
     }
     assert content["next_hop"] == {"host": "mx.health.example", "port": 2525, "implicit_tls": False}
     assert content["evidence"] == {"strength": "acceptable", "scheme": "AES-256"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from gateway.delivery.tls import Leaf, contexts, references
+from gateway.delivery.expectation import Expectation, Published
+from gateway.delivery.tls import Contexts, references
 from gateway.errors import StartupError
-from gateway.model import Assurance, Requirement
-from gateway.transport.certificate import matched_name, read_leaf
+from gateway.model import Assurance, Proof, Requirement
+from gateway.transport.certificate import Leaf, matched_name, read_leaf
 from gateway.transport.names import name_matches, normal_name
 from gateway.transport.names import server_name as sni
+from gateway.transport.sts import StsPolicy
+from gateway.transport.tlsa import Tlsa
 
 
 @pytest.mark.parametrize(
@@ -128,19 +132,47 @@ def test_a_broken_certificate_proves_nothing(cut: int) -> None:
     assert (leaf.spki_sha256, leaf.names, leaf.addresses) == ("", (), ())
 
 
-def test_only_an_authenticated_requirement_without_pins_is_left_to_the_chain(tmp_path: Path) -> None:
-    made = contexts(None)
-    assert made.verifying.verify_mode is ssl.CERT_REQUIRED and made.encrypting.verify_mode is ssl.CERT_NONE
-    for context in (made.verifying, made.encrypting):
-        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert made.suited_to(Requirement(Assurance.AUTHENTICATED)) is made.verifying
-    assert made.suited_to(Requirement(Assurance.AUTHENTICATED, pins=("00",))) is made.encrypting
-    assert made.suited_to(Requirement(Assurance.ENCRYPTED)) is made.encrypting
+STS = StsPolicy("enforce", ("mx.school.test",), 86400, "1", "")
+RECORD = Tlsa(3, 1, 1, bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("requirement", "published", "demanded"),
+    [
+        (Requirement(Assurance.AUTHENTICATED), Published(), True),
+        (Requirement(Assurance.AUTHENTICATED, proof=Proof.MTA_STS), Published(), True),
+        (Requirement(Assurance.AUTHENTICATED, proof=Proof.DANE), Published(tlsa=(RECORD,)), False),
+        (Requirement(Assurance.AUTHENTICATED, pins=("00",)), Published(), False),
+        (Requirement(Assurance.ENCRYPTED), Published(), False),
+        (Requirement(Assurance.ENCRYPTED), Published(sts=STS), True),
+        (Requirement(Assurance.ENCRYPTED), Published(sts=replace(STS, mode="testing")), False),
+        (Requirement(Assurance.ENCRYPTED), Published(tlsa=(RECORD,), sts=STS), True),
+        (Requirement(requiretls=True), Published(), True),
+        (Requirement(requiretls=True), Published(tlsa=(RECORD,)), False),
+    ],
+)
+def test_the_handshake_demands_a_trusted_chain_where_a_proof_rests_on_it(
+    requirement: Requirement, published: Published, demanded: bool
+) -> None:
+    context = Contexts(None).suited_to(Expectation(requirement, "mx.school.test", (), published))
+    assert context.verify_mode is (ssl.CERT_REQUIRED if demanded else ssl.CERT_NONE)
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_only_the_allowed_versions_are_spoken() -> None:
+    made = Contexts(None)
+    for versions, least, most in (
+        (("TLSv1.2",), ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2),
+        (("TLSv1.3",), ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3),
+        (("TLSv1.3", "TLSv1.2"), ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3),
+    ):
+        context = made.suited_to(Expectation(Requirement(tls_versions=versions), "mx.school.test"))
+        assert (context.minimum_version, context.maximum_version) == (least, most)
 
 
 def test_unreadable_trust_anchors_stop_the_start(tmp_path: Path) -> None:
     with pytest.raises(StartupError):
-        contexts(tmp_path / "absent.pem")
+        Contexts(tmp_path / "absent.pem")
     (tmp_path / "empty.pem").write_text("no certificate here")
     with pytest.raises(StartupError):
-        contexts(tmp_path / "empty.pem")
+        Contexts(tmp_path / "empty.pem")

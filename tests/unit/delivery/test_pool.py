@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from gateway.delivery.faults import Unproven
-from gateway.delivery.pool import Key, Pool
+from gateway.delivery.pool import MOST_AGE, Key, Pool
+from gateway.delivery.proof import Peer
 from gateway.delivery.reply import Reply
 from gateway.delivery.session import Session
-from gateway.delivery.tls import Peer
 from gateway.delivery.transaction import Attempt, transact
 from gateway.model import Assurance, Job, JobShare, NextHop, Recipient, Requirement
 
@@ -226,5 +226,19 @@ def test_nothing_is_kept_after_close() -> None:
         await made.close()
         _, wire = await use(made, KEY)
         assert wire is not None and wire.closed
+
+    asyncio.run(scene())
+
+
+def test_an_old_connection_is_not_kept_so_that_the_peer_proves_itself_anew() -> None:
+    async def scene() -> None:
+        pool = Pool(9, 9, 100, 60.0)
+        first, wire = await use(pool, KEY)
+        assert (await use(pool, KEY))[0] is first
+        first.opened_at -= MOST_AGE + 1
+        assert (await use(pool, KEY))[0] is first  # what is under way ends on it
+        assert wire is not None and wire.closed
+        assert (await use(pool, KEY))[0] is not first
+        await pool.close()
 
     asyncio.run(scene())

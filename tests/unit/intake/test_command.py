@@ -65,6 +65,11 @@ def test_dsn_parameters_are_kept() -> None:
     assert recipient.orcpt == "rfc822;a@police.example"
 
 
+def test_requiretls_is_kept_where_it_was_offered() -> None:
+    assert read_mail("FROM:<jo@council.example> REQUIRETLS", size_limit=LIMIT, secure=True).requiretls
+    assert not read_mail("FROM:<jo@council.example>", size_limit=LIMIT, secure=True).requiretls
+
+
 @pytest.mark.parametrize(
     ("parameters", "code"),
     [
@@ -77,6 +82,8 @@ def test_dsn_parameters_are_kept() -> None:
         ("ENVID=a=b", "501"),
         ("ENVID=" + "a" * 101, "501"),
         ("SMTPUTF8=yes", "501"),
+        ("REQUIRETLS=yes", "501"),
+        ("REQUIRETLS", "530"),
         ("AUTH=<>", "555"),
         ("XEVIL", "555"),
     ],
