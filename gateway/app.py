@@ -16,6 +16,7 @@ from gateway.delivery.deliverer import Deliverer
 from gateway.destinations.lookup import Destinations
 from gateway.directory.model import Snapshot
 from gateway.dispatch import Dispatcher
+from gateway.duties import PostureDuty
 from gateway.errors import StartupError
 from gateway.examiner import Examiners
 from gateway.intake.clients import Clients
@@ -28,9 +29,16 @@ from gateway.model import Client
 from gateway.notices import Notices
 from gateway.pipeline import Journey
 from gateway.protection.openpgp import OpenPgp
+from gateway.reports.collect import Sessions
+from gateway.reports.send import Sender
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store import Store, Unit, Writer
+from gateway.store.domains import suspensions
+from gateway.store.sts import StsShelf
+from gateway.transport.resolver import Resolver
+from gateway.transport.sts_fetch import Fetcher
+from gateway.transport.sts_policies import StsPolicies
 
 
 class InForce:
@@ -42,12 +50,22 @@ class InForce:
         if snapshot is None:
             raise StartupError("no directory is in force: run gateway apply")
         self._snapshot = snapshot
+        self._suspended = self._read_suspended()
 
     def __call__(self) -> Snapshot:
         return self._snapshot
 
+    def suspended(self) -> Mapping[str, str]:
+        """The domains whose register entries do not count now, and why."""
+        return self._suspended
+
+    def _read_suspended(self) -> Mapping[str, str]:
+        with self._store.reading() as connection:
+            return suspensions(connection)
+
     def refresh(self) -> bool:
         """Reads the store; True where another snapshot is in force than before."""
+        self._suspended = self._read_suspended()
         current = self._store.in_force_id()
         if current == self._snapshot.id:
             return False
@@ -94,7 +112,8 @@ def office(settings: Settings, store: Store, examiner: Examiners | None = None) 
     """Stages 2 to 5 and the settlement of shares, on an open store. A command inspects by itself, without examiner."""
     in_force = InForce(store)
     openpgp = OpenPgp(settings.openpgp, settings.key_ring)
-    destinations = Destinations(openpgp.key_facts)
+    # Without the checks nobody would ever lift a suspension.
+    destinations = Destinations(openpgp.key_facts, in_force.suspended if settings.posture.enabled else dict)
     judge = Judge(in_force, destinations, openpgp, settings.limits, settings.openpgp.processes, examiner)
     notices = Notices(settings.hostname, settings.postmaster, store, in_force)
     settlement = Settlement(settings.delivery, store, judge, notices, _clients(settings))
@@ -126,10 +145,14 @@ class Worker:
     in_force: InForce
     certificates: Certificates
     examiner: Examiners
+    policies: StsPolicies
+    sessions: Sessions
+    reports: Sender | None
     writer: Writer
     deliverer: Deliverer
     dispatcher: Dispatcher
     listeners: Listeners
+    checks: PostureDuty
 
 
 def worker(settings: Settings, owner: str) -> Worker:
@@ -147,7 +170,11 @@ def worker(settings: Settings, owner: str) -> Worker:
         await committed
 
     certificates = Certificates(settings)
-    deliverer = Deliverer(settings)
+    resolver = Resolver(settings.delivery.resolvers, settings.delivery.dnssec)
+    policies = StsPolicies(resolver, Fetcher(resolver, settings.delivery.ca_file), StsShelf(store))
+    sessions = Sessions(store if settings.tls_reports.enabled else None)
+    reports = Sender.of(settings, store, parts.in_force, resolver)
+    deliverer = Deliverer(settings, resolver, policies, sessions if settings.tls_reports.enabled else None)
     dispatcher = Dispatcher(settings.delivery, store, commit, deliverer, parts.settlement.settle, owner)
     journey = Journey(parts.judge, store, commit, dispatcher, parts.notices)
     intake = Intake(
@@ -160,4 +187,17 @@ def worker(settings: Settings, owner: str) -> Worker:
         log=get_logger("intake"),
         refused=metrics.command_refused,
     )
-    return Worker(store, parts.in_force, certificates, examiner, writer, deliverer, dispatcher, Listeners(intake))
+    return Worker(
+        store=store,
+        in_force=parts.in_force,
+        certificates=certificates,
+        examiner=examiner,
+        policies=policies,
+        sessions=sessions,
+        reports=reports,
+        writer=writer,
+        deliverer=deliverer,
+        dispatcher=dispatcher,
+        listeners=Listeners(intake),
+        checks=PostureDuty(settings, store, parts.in_force, parts.notices, owner),
+    )

@@ -47,5 +47,7 @@ def route_key(decision: Decision) -> str:
     where = f"{hop.host}:{hop.port}{'s' if hop.implicit_tls else ''}" if hop else decision.recipient.rpartition("@")[2]
     parts = [where, need.assurance.label, ",".join(need.names), ",".join(need.pins)]
     parts += [need.proof or "", ",".join(need.tls_versions)]
+    if decision.wire_recipient:
+        parts.append(f"+{decision.wire_recipient.removeprefix(decision.recipient)}")
     parts += [word for word, asked in (("requiretls", need.requiretls), ("unpublished", not need.published)) if asked]
     return "|".join(parts)

@@ -131,9 +131,13 @@ def read_settings(path: Path, findings: Findings) -> Loaded[Settings]:
 
 def read_document(path: Path, findings: Findings) -> Document:
     """The TOML file at `path`. A file that cannot be read or parsed gives an empty, wholly broken document."""
-    name = str(path)
+    return parse_document(str(path), path.read_bytes, findings)
+
+
+def parse_document(name: str, read: Callable[[], bytes], findings: Findings) -> Document:
+    """As read_document, of what `read` gives."""
     try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        text = read().decode("utf-8-sig").replace("\r\n", "\n")
         data = tomllib.loads(text)
         return Document(name, data, toml_lines.line_index(text))
     except FileNotFoundError:
@@ -331,6 +335,7 @@ def _resolve_paths(data: Data, folder: Path, document: Document, findings: Findi
         "tls": ("certificate", "key", "client_ca"),
         "store": ("seal_key",),
         "delivery": ("ca_file",),
+        "tls_reports": ("dkim_key",),
     }
     for name in ("partners", "secure_domains", "policy"):
         data.setdefault(name, str(Settings.model_fields[name].default))
@@ -378,6 +383,8 @@ def _credential(name: str, path: Key, document: Document, findings: Findings) ->
 def _normalise_settings(data: Data, document: Document, findings: Findings) -> None:
     normalise_at(data, ("hostname",), normalise, document, findings)
     normalise_at(data, ("postmaster",), normalise_address, document, findings)
+    normalise_at(data, ("tls_reports", "contact"), normalise_address, document, findings)
+    normalise_at(data, ("tls_reports", "dkim_domain"), normalise, document, findings)
     for index, client in enumerate(tables(data, "clients")):
         for place in range(len(listed(client, "sender_domains"))):
             normalise_at(data, ("clients", index, "sender_domains", place), normalise, document, findings)

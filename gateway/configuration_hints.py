@@ -65,6 +65,8 @@ ITEM_STAND_INS: dict[str, Any] = {
     "names": "invalid.invalid",
     "mx": "invalid.invalid",
     "pins": "0" * 64,
+    "next_pins": "0" * 64,
+    "tls_versions": "TLSv1.3",
     "domain": {
         key: STAND_INS[key] for key in ("domain", "partner", "basis", "evidence", "owner", "valid_from", "valid_until")
     },
@@ -117,6 +119,10 @@ EXAMPLES: dict[str, str] = {
     "conditions": 'a [conditions] table, one line for each: "5.4(h)" = "..."',
     "purpose": 'a code of [purposes]: purpose = "3.5.1"',
     "pins": "SHA-256 digests of a public key, 64 hexadecimal digits each, in a list",
+    "next_pins": "the pins that will replace those under pins, in a list",
+    "tls_versions": 'versions in a list: tls_versions = ["TLSv1.2", "TLSv1.3"]',
+    "assurance": 'what a delivery must prove: assurance = "pkix", "pinned", "dane" or "mta-sts"',
+    "register_owner": 'the address that is told about the register: register_owner = "security@agency.example"',
     "countries": 'countries of ISO 3166 in a list: countries = ["GB"]',
 }
 _KINDS = {

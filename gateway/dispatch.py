@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from gateway import codec, metrics
+from gateway import codec, metrics, rewriting
 from gateway.delivery.deliverer import Deliverer
 from gateway.errors import GatewayError, StoreError
 from gateway.log import get_logger
@@ -188,7 +188,10 @@ class Dispatcher:
         return Job(
             message_id=share.message,
             sender=share.sender,
-            shares=tuple(JobShare(each.id, each.recipient) for each, _ in batch.shares),
+            shares=tuple(
+                JobShare(each.id, rewriting.on_the_wire(each.recipient, decided.wire_recipient))
+                for each, decided in batch.shares
+            ),
             domain=share.recipient.domain,
             requirement=decision.requirement,
             next_hop=decision.next_hop,

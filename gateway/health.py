@@ -34,11 +34,12 @@ _SOCKET_TIMEOUT = 10.0  # seconds a client may take for its request
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """The open shares of the whole store at one moment."""
+    """The open shares of the whole store at one moment, and what of the register is suspended."""
 
     queued: int
     held: int
     oldest_due_seconds: float  # how long the most overdue share has been waiting; 0 where none is overdue
+    suspended: int = 0  # domains of the register that do not count as secure now
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,9 @@ class _QueueCollector:
         overdue = GaugeMetricFamily("gateway_oldest_due_seconds", "Waiting time of the most overdue share")
         overdue.add_metric([], facts.oldest_due_seconds)
         yield overdue
+        suspended = GaugeMetricFamily("gateway_register_suspended", "Secure domains that do not count now")
+        suspended.add_metric([], facts.suspended)
+        yield suspended
 
     def describe(self) -> Iterable[Metric]:
         return []

@@ -16,22 +16,21 @@ from dataclasses import dataclass, replace
 from gateway import codec
 from gateway.app import Office
 from gateway.audit import records
-from gateway.directory.model import Partner
 from gateway.errors import GatewayError, PermanentError
 from gateway.model import (
     Assurance,
     AttemptResult,
     Decision,
-    NextHop,
     Outcome,
     Purpose,
     Reason,
-    Requirement,
     ShareState,
     Verdict,
     new_id,
 )
 from gateway.policy import explain
+from gateway.policy.case import through, to_partner
+from gateway.policy.service import service_between
 from gateway.store import queue as stored
 from gateway.store.queue import StoredShare
 from gateway.store.units import Requeue, Unit, join
@@ -83,7 +82,7 @@ async def release(
                     f"the share would still not be sent: {explain.for_auditor(again)} "
                     "Give a purpose with --purpose, or send it in your own name with --override"
                 )
-            again = _overridden(again, person, office.judge.partner(again.partner), office.judge.policy.least_transport)
+            again = _overridden(office, share, again, person)
         unit = await office.settlement.replan(
             share, again, body, time.time(), "released", person.reason, who=person.name
         )
@@ -103,15 +102,13 @@ def _check_purpose(office: Office, purpose: Purpose) -> None:
             raise PermanentError(f"{value} is no {name} of the policy: choose one of {', '.join(known)}")
 
 
-def _overridden(decision: Decision, person: Person, partner: Partner | None, least: Assurance) -> Decision:
+def _overridden(office: Office, share: StoredShare, decision: Decision, person: Person) -> Decision:
     reason = Reason(8, "override", f"Released against the policy by {person.name}: {person.reason}", "3.4.1")
-    # What was refused has no way yet: it is the partner's own, never public MX where a route is configured.
-    route = (partner.service.route if partner.service else partner.route) if partner else None
-    requirement = Requirement(max(Assurance.ENCRYPTED, least))
-    if route is not None:
-        proven = Assurance.AUTHENTICATED if route.pins else Assurance[route.tls.upper()]
-        names = route.names or (route.host,)
-        requirement = Requirement(max(requirement.assurance, proven), names, route.pins)
+    # What was refused has no way yet: it is the service's, or the partner's own, never public MX where one is there.
+    partner, agency = office.judge.partner(decision.partner), office.judge.partner(share.agency)
+    recipient, least = share.recipient.address, max(Assurance.ENCRYPTED, office.judge.policy.least_transport)
+    service = service_between(partner, agency)
+    way = through(service, recipient) if service is not None else to_partner(partner, recipient, least)
     return replace(
         decision,
         verdict=Verdict.ALLOW,
@@ -119,10 +116,12 @@ def _overridden(decision: Decision, person: Person, partner: Partner | None, lea
         limb=None,
         method=None,
         keys=(),
-        requirement=requirement,
-        next_hop=NextHop(route.host, route.port, route.implicit_tls) if route else None,
+        requirement=replace(way.requirement, requiretls=decision.requirement.requiretls),
+        next_hop=way.next_hop,
         reasons=(*decision.reasons, reason),
         advice="",
+        wire_recipient=way.wire_recipient,
+        subject_tag=service.subject_tag if service is not None else "",
     )
 
 

@@ -11,14 +11,14 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from gateway import inspection, metrics
+from gateway import inspection, metrics, rewriting
 from gateway.clues import clues
 from gateway.destinations.lookup import Destinations
 from gateway.directory.model import Partner, Policy, Snapshot
 from gateway.errors import ProtectionRefusedError
 from gateway.examiner import Examiners
 from gateway.inspection import AT_ONCE, inspect_message
-from gateway.model import Client, Decision, Envelope, Limb, MessageFacts, Method, Purpose
+from gateway.model import Client, Decision, Envelope, Limb, MessageFacts, Method, Purpose, Verdict
 from gateway.policy.decide import decide
 from gateway.protection.openpgp import OpenPgp
 from gateway.settings import Limits
@@ -92,6 +92,14 @@ class Judge:
         return decide(
             facts, envelope, client, destination, snapshot, now.date(), without=without, purpose=purpose
         )
+
+    async def protected_or_tagged(self, content: bytes, decision: Decision) -> bytes:
+        """The form of the message that the decision sends: protected, or tagged for a service. As `protect`."""
+        if decision.verdict is Verdict.PROTECT:
+            return await self.protect(content, decision)
+        if len(content) <= _INSPECTED_AT_ONCE:
+            return rewriting.tagged(content, decision.subject_tag)
+        return await in_thread(rewriting.tagged, content, decision.subject_tag)
 
     async def protect(self, content: bytes, decision: Decision) -> bytes:
         """Stage 5 for one set of keys. Raises `ProtectionError`; never returns clear text."""

@@ -20,6 +20,7 @@ from gateway.errors import StoreFullError
 from gateway.model import Assurance, Enforcement, Limb, Outcome, Verdict
 
 MessageResult = Literal["accepted", "refused", "deferred"]
+ReportWay = Literal["mail", "https", "dns"]
 _FILE_BYTES = 1 << 20  # room for some 5,000 label combinations
 
 _messages = Counter("gateway_messages", "Messages at the end of DATA", ("client", "result"))
@@ -27,6 +28,7 @@ _shares = Counter("gateway_shares", "Shares decided", ("verdict", "limb", "enfor
 _deliveries = Counter("gateway_deliveries", "Delivery attempts, one per share", ("outcome", "assurance"))
 _refused_commands = Counter("gateway_refused_commands", "SMTP commands refused before DATA", ("reply",))
 _notifications = Counter("gateway_notifications", "Delivery status notifications queued", ("action",))
+_tls_reports = Counter("gateway_tls_reports", "Attempts to send a TLS report (RFC 8460)", ("way", "result"))
 _worker_exits = Counter("gateway_worker_exits", "Worker processes that ended unasked", ())
 _examinations_failed = Counter("gateway_examinations_failed", "Examining processes that a message ended", ())
 
@@ -86,6 +88,11 @@ def command_refused(reply: int) -> None:
 def notification_queued(action: Literal["failed", "delayed", "delivered", "relayed", "expanded"]) -> None:
     """Counts one delivery status notification, by its Action field (RFC 3464 section 2.3.3)."""
     _notifications.labels(action).inc()
+
+
+def tls_report_ended(way: ReportWay, result: Literal["sent", "deferred", "given-up"]) -> None:
+    """Counts one attempt to send a TLS report; `dns` is the look for the domain's record."""
+    _tls_reports.labels(way, result).inc()
 
 
 def worker_ended() -> None:

@@ -341,6 +341,8 @@ class Decision:
     strength: Strength = Strength.NONE
     scheme: str = ""
     enforced: bool = True
+    wire_recipient: str = ""  # the address as RCPT writes it, where a service's suffix is put behind it
+    subject_tag: str = ""  # put before the subject of what is sent
 
     @property
     def sends(self) -> bool:

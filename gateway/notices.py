@@ -7,35 +7,33 @@ share with a decision record and an outcome record.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
 
-from gateway import codec, metrics
-from gateway.audit import records
+from gateway import metrics
 from gateway.delivery import dsn
 from gateway.directory.model import Route, Snapshot
 from gateway.model import (
     Assurance,
-    Client,
     Decision,
     Envelope,
-    Message,
-    MessageFacts,
     NextHop,
-    PartFacts,
     Reason,
     Recipient,
     Requirement,
-    ShareState,
     Verdict,
     new_id,
-    share_id,
 )
+from gateway.own_mail import SELF, OwnMail, queued
 from gateway.store import Store
 from gateway.store.units import Unit
 
-SELF = "gateway"  # the client name of messages that the gateway itself writes
+__all__ = ["SELF", "Failure", "Notices"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,64 +92,27 @@ class Notices:
         metrics.notification_queued(kind.value)
         return self._queue(identity, envelope, agency, dsn.build(report), now)
 
+    def letter(self, to: str, subject: str, text: str, now: float) -> Unit:
+        """A notice of the gateway's own to somebody who runs it, in plain English, as a new message in the queue.
+
+        Its reverse-path is null and it says that a program wrote it (RFC 3834), so that nothing answers it.
+        """
+        identity, snapshot = new_id(), self._in_force()
+        recipient = Recipient(to)
+        decision = self._decision(recipient, "", snapshot, _LETTER)
+        content = _letter(self._hostname, self._postmaster, to, subject, text, identity, now)
+        mail = OwnMail(identity, "", decision, decision.partner, "notice", content, f"<{identity}@{self._hostname}>")
+        return queued(self._store, mail, self._hostname, snapshot.policy.retry_deadline_minutes, now)
+
     def _queue(self, identity: str, envelope: Envelope, agency: str, content: bytes, now: float) -> Unit:
         snapshot = self._in_force()
-        recipient = Recipient(envelope.sender)
-        decision = self._decision(recipient, agency, snapshot)
-        client = Client(SELF, agency, (recipient.domain,))
-        message = Message(
-            identity, datetime.fromtimestamp(now, UTC), client, "", self._hostname, "",
-            Envelope("", (recipient,), smtputf8=not content.isascii()), content,
-        )  # fmt: skip
-        share = share_id(identity, 0)
-        row = self._store.body_row(identity, 0, "notice", content)
-        facts = MessageFacts(PartFacts("notice", size=len(content)))
-        return Unit(
-            messages=(
-                {
-                    "id": identity,
-                    "received_at": now,
-                    "client": SELF,
-                    "agency": agency,
-                    "peer": "",
-                    "sender": "",
-                    "ret": "",
-                    "envid": "",
-                    "smtputf8": message.envelope.smtputf8,
-                    "eight_bit": not content.isascii(),
-                    "header_id": "",
-                    "size": len(content),
-                    "requiretls": False,
-                },
-            ),
-            bodies=(row,),
-            shares=(
-                {
-                    "id": share,
-                    "message": identity,
-                    "body": row["id"],
-                    "recipient": recipient.address,
-                    "orcpt": "",
-                    "notify": "",
-                    "state": ShareState.QUEUED,
-                    "decision": codec.encode(decision),
-                    "route": codec.route_key(decision),
-                    "created_at": now,
-                    "due_at": now,
-                    "deadline_at": now + 60.0 * snapshot.policy.retry_deadline_minutes,
-                    "attempts": 0,
-                    "delay_told": True,
-                    "owner": None,
-                    "lease_until": None,
-                    "last_reply": "",
-                },
-            ),
-            records=(
-                records.decision_row(message, "", decision, facts, client.enforcement, now, share=share),
-            ),
-        )
+        decision = self._decision(Recipient(envelope.sender), agency, snapshot)
+        notice = OwnMail(identity, "", decision, agency, "notice", content)
+        return queued(self._store, notice, self._hostname, snapshot.policy.retry_deadline_minutes, now)
 
-    def _decision(self, recipient: Recipient, agency: str, snapshot: Snapshot) -> Decision:
+    def _decision(
+        self, recipient: Recipient, agency: str, snapshot: Snapshot, reason: Reason | None = None
+    ) -> Decision:
         """A notification holds no shared information: it must only not be asked for more than its agency offers."""
         partner = snapshot.partner_of(recipient.domain) or snapshot.partner(agency)
         route = partner.route if partner and recipient.domain in partner.domains else None
@@ -167,8 +128,25 @@ class Notices:
                 route.pins if route else (),
             ),
             next_hop=NextHop(route.host, route.port, route.implicit_tls) if route else None,
-            reasons=(Reason(0, "notification", "A delivery status notification, which holds header fields only."),),
+            reasons=(reason or _NOTIFICATION,),
         )
+
+
+_NOTIFICATION = Reason(0, "notification", "A delivery status notification, which holds header fields only.")
+_LETTER = Reason(0, "letter", "A notice of the gateway about its own state, which holds nothing of any message.")
+
+
+def _letter(hostname: str, postmaster: str, to: str, subject: str, text: str, identity: str, now: float) -> bytes:
+    message = EmailMessage(policy=SMTP)
+    message["From"] = Address("Partner mail gateway", addr_spec=postmaster)
+    message["To"] = Address(addr_spec=to)
+    message["Subject"] = subject
+    message["Date"] = datetime.fromtimestamp(now, UTC)
+    message["Message-ID"] = f"<{identity}@{hostname}>"
+    message["Auto-Submitted"] = "auto-generated"
+    wrapped = "\n".join(textwrap.fill(line, 76, break_on_hyphens=False) for line in text.split("\n"))
+    message.set_content(wrapped, cte="7bit" if wrapped.isascii() else "quoted-printable")
+    return message.as_bytes()
 
 
 def _assurance(route: Route | None) -> Assurance:

@@ -70,7 +70,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One form of the message that is kept: "original" or protected by a method for some keys."""
+    """One form of the message that is kept: as it came, protected for some keys, or with a tag before its subject.
+
+    `variant` is "original", "observed", a method with the keys' fingerprints, or "tagged" with the tag.
+    """
 
     variant: str
     keys: tuple[str, ...]
@@ -144,21 +147,20 @@ class Journey:
         done: list[Share] = []
         for share in shares:
             decision = share.decision
-            if decision.enforced and decision.verdict is Verdict.PROTECT:
-                key = (str(decision.method), decision.keys)
+            key = _form(decision)
+            if decision.enforced and (decision.verdict is Verdict.PROTECT or decision.subject_tag):
                 try:
                     if key not in bodies:
-                        protected = await self._judge.protect(content, decision)
-                        bodies[key] = Body(key[0], key[1], await _under(message.trace, protected))
+                        made = await self._judge.protected_or_tagged(content, decision)
+                        bodies[key] = Body(*key, await _under(message.trace, made))
                 except ProtectionRefusedError as error:
                     log.warning("not protected", share=share.id, reason=str(error))
                     partner = self._judge.partner(decision.partner)
                     share = replace(share, decision=_unprotected(decision, str(error), partner))
             elif decision.sends or decision.verdict is Verdict.HOLD:
                 chosen = content if decision.enforced else message.content
-                variant = "original" if decision.enforced else "observed"
-                if (variant, ()) not in bodies:
-                    bodies[(variant, ())] = Body(variant, (), await _under(message.trace, chosen))
+                if key not in bodies:
+                    bodies[key] = Body(*key, await _under(message.trace, chosen))
             done.append(share)
         return tuple(done), tuple(bodies.values())
 
@@ -344,7 +346,7 @@ def _refuses_all(shares: Sequence[Share], policy: Policy) -> bool:
 
 
 def _unprotected(decision: Decision, problem: str, partner: Partner | None) -> Decision:
-    """The same share, refused because protecting it failed for good."""
+    """The same share, refused because protecting it, or marking it for a service, failed for good."""
     reason = Reason(7, "protection-failed", f"Protecting the share failed: {problem}.", "5.3.4")
     return replace(
         decision,
@@ -353,19 +355,24 @@ def _unprotected(decision: Decision, problem: str, partner: Partner | None) -> D
         limb=None,
         method=None,
         keys=(),
+        wire_recipient="",
+        subject_tag="",
         reasons=(*decision.reasons, reason),
         advice=advise("no-attachment", partner),
     )
 
 
-def _body_of(share: Share, bodies: Sequence[Body], rows: Sequence[Row]) -> str:
-    decision = share.decision
+def _form(decision: Decision) -> tuple[str, tuple[str, ...]]:
+    """Variant and keys of the body that a share with this decision needs."""
     if not decision.enforced:
-        wanted: tuple[str, tuple[str, ...]] = ("observed", ())
-    elif decision.verdict is Verdict.PROTECT:
-        wanted = (str(decision.method), decision.keys)
-    else:
-        wanted = ("original", ())
+        return "observed", ()
+    if decision.verdict is Verdict.PROTECT:
+        return str(decision.method), decision.keys
+    return ("tagged", (decision.subject_tag,)) if decision.subject_tag else ("original", ())
+
+
+def _body_of(share: Share, bodies: Sequence[Body], rows: Sequence[Row]) -> str:
+    wanted = _form(share.decision)
     return next(
         str(row["id"])
         for body, row in zip(bodies, rows, strict=True)

@@ -136,6 +136,7 @@ class TlsReports(Frozen):
     dkim_domain: str = ""
     dkim_selector: str = ""
     dkim_key: Path | None = None  # PEM; reports by mail must be signed (RFC 8460 section 3)
+    private_addresses: bool = False  # by HTTPS to receivers that are not on the public Internet, too
 
 
 class Logging(Frozen):

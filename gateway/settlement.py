@@ -192,12 +192,16 @@ class Settlement:
         reason: str,
         who: str = "gateway",
     ) -> Unit:
-        """Queues or holds the share by a new decision, protected first where that says so. Raises `ProtectionError`."""
+        """Queues or holds the share by a new decision, protected or tagged first where that says so.
+
+        Raises `ProtectionError`.
+        """
         bodies: tuple[Row, ...] = ()
         name = share.body
-        if again.verdict is Verdict.PROTECT and again.enforced:
-            protected = await self._judge.protect(body, again)
-            row = self._store.body_row(new_id(), 0, str(again.method), protected)
+        if again.enforced and (again.verdict is Verdict.PROTECT or again.subject_tag):
+            made = await self._judge.protected_or_tagged(body, again)
+            variant = str(again.method) if again.verdict is Verdict.PROTECT else "tagged"
+            row = self._store.body_row(new_id(), 0, variant, made)
             row["message"] = share.message
             bodies, name = (row,), str(row["id"])
         context = self.context(share, again)

@@ -31,7 +31,7 @@ from gateway.errors import ConfigurationError, GatewayError, StartupError
 from gateway.notify import Notifier, watchdog_interval
 from gateway.protection.openpgp import OpenPgp
 from gateway.settings import Listener
-from gateway.store import Store
+from gateway.store import Store, domains
 from gateway.store import queue as stored
 
 _LOCK_WAIT = 15.0  # seconds for a predecessor's orphaned workers to end
@@ -375,5 +375,6 @@ def _queue_facts(store: Store) -> health.QueueFacts:
     with store.reading() as connection:
         counts = stored.counts(connection)
         overdue = stored.oldest_due(connection, time.time())
-    return health.QueueFacts(counts.get("queued", 0), counts.get("held", 0), overdue)
+        suspended = len(domains.suspensions(connection))
+    return health.QueueFacts(counts.get("queued", 0), counts.get("held", 0), overdue, suspended)
 

@@ -75,7 +75,10 @@ async def _serve(settings: Settings, orders: Orders) -> None:
         asyncio.create_task(parts.dispatcher.run()),
         asyncio.create_task(_keep_fresh(parts)),
         asyncio.create_task(_beat(orders.beat)),
+        asyncio.create_task(parts.checks.run()),
     ]
+    if parts.reports is not None:
+        tasks += [asyncio.create_task(parts.sessions.run()), asyncio.create_task(parts.reports.run())]
     _log.info("worker ready", owner=orders.owner)
     ended = asyncio.ensure_future(stop.wait())
     await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -87,6 +90,8 @@ async def _serve(settings: Settings, orders: Orders) -> None:
     results = await asyncio.gather(*tasks, return_exceptions=True)
     await parts.examiner.close()
     await parts.deliverer.close()
+    await parts.policies.close()
+    await parts.sessions.flush()
     await asyncio.to_thread(parts.writer.close)
     parts.store.close()
     for result in results:

@@ -167,6 +167,8 @@ def decision_json(decision: Decision) -> Json:
         ],
         "requirement": requirement_json(decision.requirement),
         "next_hop": _next_hop(decision.next_hop),
+        "wire_recipient": decision.wire_recipient,
+        "subject_tag": decision.subject_tag,
         "evidence": {"strength": decision.strength.label, "scheme": decision.scheme},
         "advice": decision.advice,
     }

@@ -68,6 +68,10 @@ def _decision(record: Record, snapshot: Snapshot | None) -> list[str]:
     transport = required(_part(content, "requirement"))
     if transport and (record.decision in ("allow", "protect") or content.get("enforced") is False):
         lines.append(f"Transport required: {transport}{_where(content)}.")
+    if content.get("wire_recipient"):
+        lines.append(f"Addressed on that route to {content['wire_recipient']}.")
+    if content.get("subject_tag"):
+        lines.append(f"Marked on that route by {content['subject_tag']} before its subject.")
     if content.get("keys"):
         lines.append(f"Encrypted to OpenPGP keys: {', '.join(content['keys'])}.")
     if content.get("advice"):

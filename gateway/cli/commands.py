@@ -12,6 +12,9 @@ def register(app: typer.Typer) -> None:
         audit,
         check,
         demo,
+        domains,
+        domains_check,
+        domains_import,
         explain,
         held,
         inspect,
@@ -28,6 +31,9 @@ def register(app: typer.Typer) -> None:
     app.command("apply")(apply.apply)
     app.command("inspect")(inspect.inspect)
     app.command("explain")(explain.explain)
+    domains.app.command("import")(domains_import.import_list)
+    domains.app.command("check")(domains_check.check)
+    app.add_typer(domains.app, name="domains")
     app.add_typer(keys.app, name="keys")
     app.add_typer(queue.app, name="queue")
     app.add_typer(held.app, name="held")

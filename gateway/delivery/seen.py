@@ -76,6 +76,8 @@ class Seen:
         self, job: Job, published: Published, result: ResultType | None, host: str, address: str, ours: str
     ) -> None:
         assert self._sessions is not None
+        if not job.requirement.published:
+            return  # a report on its way: it is in no report itself (RFC 8460 section 3)
         kind, strings, patterns = _policy(published)
         self._sessions.seen(
             SessionSeen(

@@ -154,6 +154,7 @@ def _node(stage: Stage, port: int) -> dict[str, object]:
         ],
         "store": {"seal_key": str(seal_key.resolve())},
         "delivery": {"ca_file": str(stage.root.resolve()), "retry_first": 1.0},
+        "posture": {"enabled": False},
     }
 
 

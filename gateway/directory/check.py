@@ -9,32 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from gateway.configuration import Document, Findings, Key, accepted, read_document, read_settings
 from gateway.configuration_hints import did_you_mean
-from gateway.directory import check_node, check_policy, domains
-from gateway.directory.check_node import KnownPartners
+from gateway.directory import check_likeness, check_node, check_policy, check_register, domains
+from gateway.directory.check_register import SOON
+from gateway.directory.check_routes import judge_route, routes_of
+from gateway.directory.check_service import judge_services
+from gateway.directory.check_subject import Subject, refuse_shared_name
 from gateway.directory.countries import COUNTRIES
 from gateway.directory.load import Directory, read_directory
-from gateway.directory.model import (
-    Partner,
-    PurposeRule,
-    RegisterAssurance,
-    RegisterEntry,
-    Route,
-    Snapshot,
-)
+from gateway.directory.model import Partner, PurposeRule, Snapshot
 from gateway.errors import Fault, ProtectionError
-from gateway.model import Assurance, KeyFacts, Method
+from gateway.model import KeyFacts, Method
 from gateway.settings import Settings
 
 Keys = Callable[[str], KeyFacts | None]
-
-SOON = timedelta(days=30)
-LONGEST = timedelta(days=366)
-_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +40,22 @@ class Examination:
     snapshot: Snapshot | None
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is being judged: the documents (for line numbers), what was made of them, and the day."""
-
-    node: Document
-    directory: Directory
-    settings: Settings
-    snapshot: Snapshot
-    today: date
-
-    @property
-    def partners(self) -> KnownPartners:
-        """The partners, for looking up what names them."""
-        return KnownPartners(self.directory.partners, self.snapshot)
-
-
-def examine(path: Path, today: date, keys_of: Callable[[Settings], Keys | None] | None = None) -> Examination:
+def examine(
+    path: Path,
+    today: date,
+    keys_of: Callable[[Settings], Keys | None] | None = None,
+    register_content: bytes | None = None,
+) -> Examination:
     """Reads the gateway.toml at `path` and the files that it names, and judges all of it: what `gateway check` does.
 
     `keys_of` gives, for settings that are sound in themselves, the function that looks a fingerprint up in the key
-    ring. Never raises for a mistake in the configuration.
+    ring. `register_content` stands for what is in the register's file, where it is given. Never raises for a mistake
+    in the configuration.
     """
     findings = Findings()
     node = read_settings(path, findings)
     named = _named_files(node.model, path)
-    directory = read_directory(*named, findings)
+    directory = read_directory(*named, findings, register_content)
     if node.model is not None and directory.snapshot is not None:
         keys = keys_of(node.model) if keys_of is not None and not node.document.broken else None
         _judge(Subject(node.document, directory, node.model, directory.snapshot, today), keys, findings)
@@ -136,7 +118,8 @@ def _judge(subject: Subject, keys: Keys | None, findings: Findings) -> None:
     check_node.judge(subject.node, subject.settings, subject.partners, subject.today, findings)
     _judge_partners(subject, findings)
     _judge_keys(subject, keys, findings)
-    _judge_register(subject, findings)
+    check_register.judge(subject, findings)
+    check_likeness.judge(subject, findings)
     _judge_policy(subject, findings)
 
 
@@ -157,8 +140,9 @@ def _judge_partners(subject: Subject, findings: Findings) -> None:
         ids.setdefault(partner.id, document.line((*here, "id")))
         _judge_partner_domains(document, here, partner, owners, findings)
         _judge_partner(subject, here, partner, findings)
-        for path, route in _routes(here, partner):
-            _judge_route(subject, path, route, findings)
+        for path, route in routes_of(here, partner):
+            judge_route(subject, path, route, findings)
+        judge_services(subject, here, partner, findings)
 
 
 def _judge_partner_domains(
@@ -171,26 +155,12 @@ def _judge_partner_domains(
             where = "twice at this partner" if owner is partner else f"at `{owner.id}`, too (line {line})"
             findings.fault(document, path, f"`{domain}` is listed {where}", "A domain belongs to one partner, once.")
         owners.setdefault(domain, (document.line(path), partner))
-        if not _refuse_shared_name(document, path, domain, domain, findings) and domains.is_private_suffix(domain):
+        if not refuse_shared_name(document, path, domain, domain, findings) and domains.is_private_suffix(domain):
             problem = f"below `{domain}` its owner gives names to others"
             findings.warn(document, path, problem, "Make sure that the addresses at it are this partner's alone.")
     if not partner.domains:
         problem = f"`{partner.id}` has no domain, so no recipient can be of it"
         findings.warn(document, (*here, "domains"), problem, 'Add its domains, as in domains = ["agency.example"].')
-
-
-def _refuse_shared_name(document: Document, path: Key, given: str, domain: str, findings: Findings) -> bool:
-    """Adds a fault where strangers have names under `domain`, or it is a retired network; True then."""
-    if domains.is_public_suffix(domain):
-        which = "it" if given == domain else f"`{domain}`"
-        problem = f"`{given}` is not one organisation's: {which} is a public suffix, under which many have names"
-        findings.fault(document, path, problem, f"Write the agency's own domain in full: its-name.{domain}.")
-        return True
-    retired = domains.retired_family(domain)
-    if retired:
-        problem = f"`{given}` is of the retired network {retired}, which proves nothing any more"
-        findings.fault(document, path, problem, "Ask the agency for its present domain and write that.")
-    return bool(retired)
 
 
 def _judge_partner(subject: Subject, here: Key, partner: Partner, findings: Findings) -> None:
@@ -289,165 +259,6 @@ def _short(fingerprint: str) -> str:
 def _clause(sentence: str) -> str:
     text = sentence.strip().rstrip(".")
     return text[:1].lower() + text[1:] if text else "the reason is not known"
-
-
-# ---------------------------------------------------------------- routes
-
-
-def _routes(here: Key, partner: Partner) -> list[tuple[Key, Route]]:
-    found: list[tuple[Key, Route]] = []
-    if partner.route is not None:
-        found.append(((*here, "route"), partner.route))
-    if partner.service is not None:
-        found.append(((*here, "service", "route"), partner.service.route))
-    return found
-
-
-def _judge_route(subject: Subject, path: Key, route: Route, findings: Findings) -> None:
-    document = subject.directory.partners
-    where = (*path, "host")
-    if check_node.is_unusable_address(route.host):
-        problem = f"`{route.host}` is no address that mail can be sent to"
-        findings.fault(document, where, problem, "Write the name or address of the relay.")
-        return
-    if check_node.leads_back(route.host, route.port, subject.settings):
-        problem = f"the route to `{route.host}` port {route.port} leads back to this gateway itself"
-        findings.fault(document, where, problem, "Write the partner's or the service's relay.")
-    elif "." not in route.host and ":" not in route.host and route.host != "localhost":
-        problem = f"`{route.host}` is a name without a domain, which leads elsewhere on every network"
-        findings.fault(document, where, problem, "Write the full host name of the relay.")
-    authenticated = Assurance[route.tls.upper()] is Assurance.AUTHENTICATED
-    if authenticated and domains.is_address_literal(route.host) and not (route.names or route.pins):
-        problem = f"the server at `{route.host}` cannot be authenticated: an address is no name"
-        findings.fault(document, where, problem, "Add names that its certificate carries, or pins of its public key.")
-    if path[-2] == "service" and not (authenticated or route.pins):
-        problem = "the route of an encrypted service does not ask who answers there"
-        findings.warn(document, (*path, "tls"), problem, 'Add tls = "authenticated" to the route.')
-    _judge_pins(document, path, route.pins, findings)
-    _judge_names(document, (*path, "names"), route.names, findings)
-
-
-def _judge_pins(document: Document, path: Key, pins: tuple[str, ...], findings: Findings) -> None:
-    for place, pin in enumerate(pins):
-        if len(pin) != 64 or not _HEX.issuperset(pin):
-            problem = f"pin {place + 1} is no SHA-256 digest: it has {len(pin)} characters"
-            if len(pin) == 64:
-                problem = f"pin {place + 1} is no SHA-256 digest: it has other characters than 0-9 and a-f"
-            remedy = "Write the 64 hexadecimal digits of the SHA-256 of the server's SubjectPublicKeyInfo."
-            findings.fault(document, (*path, "pins", place), problem, remedy)
-
-
-def _judge_names(document: Document, path: Key, names: tuple[str, ...], findings: Findings) -> None:
-    for place, name in enumerate(names):
-        domain = name.removeprefix(".")
-        if domains.is_public_suffix(domain):
-            problem = f"`{name}` is a public suffix: anybody can get a certificate for a name below it"
-            findings.fault(document, (*path, place), problem, "Write the name of the server, or of its operator.")
-
-
-# ---------------------------------------------------------------- register
-
-
-def _judge_register(subject: Subject, findings: Findings) -> None:
-    document = subject.directory.register
-    seen: dict[str, int] = {}
-    for index, entry in enumerate(subject.snapshot.register_):
-        here: Key = ("domain", index)
-        path = (*here, "domain")
-        if entry.domain in seen:
-            problem = f"`{entry.domain}` has two entries (the other one is in line {seen[entry.domain]})"
-            findings.fault(document, path, problem, "Keep one entry, and renew it by changing its dates.")
-        seen.setdefault(entry.domain, document.line(path))
-        if not _refuse_shared_name(document, path, entry.domain, domains.base(entry.domain), findings):
-            _judge_entry_owner(subject, here, entry, findings)
-        _judge_entry_dates(document, here, entry, subject.today, findings)
-        _judge_entry_proof(document, here, entry, findings)
-
-
-def _judge_entry_owner(subject: Subject, here: Key, entry: RegisterEntry, findings: Findings) -> None:
-    document, snapshot = subject.directory.register, subject.snapshot
-    base = domains.base(entry.domain)
-    service = domains.service_of(base)
-    if service:
-        problem = f"`{entry.domain}` is of {service}, which is secure on its own connection only"
-        remedy = f'Remove the entry, and give the partner service = {{ name = "{service}", ... }} in partners.toml.'
-        findings.fault(document, (*here, "domain"), problem, remedy)
-        return
-    partner = snapshot.partner(entry.partner)
-    if partner is None:
-        subject.partners.refuse_unknown(document, (*here, "partner"), "partner", entry.partner, findings)
-    elif not _belongs(entry.domain, partner) and not subject.partners.domains_doubtful(partner):
-        owner = snapshot.partner_of(base)
-        problem = f"`{base}` is not a domain of `{partner.id}`"
-        remedy = f"Add it to domains of `{partner.id}` in partners.toml, or correct the entry."
-        if owner is not None:
-            problem, remedy = f"{problem}: it is of `{owner.id}`", f'Write partner = "{owner.id}".'
-        findings.fault(document, (*here, "domain"), problem, remedy)
-    _judge_wildcard(subject, here, entry, findings)
-
-
-def _belongs(pattern: str, partner: Partner) -> bool:
-    base = domains.base(pattern)
-    return base in partner.domains or any(domains.covers(pattern, domain) for domain in partner.domains)
-
-
-def _judge_wildcard(subject: Subject, here: Key, entry: RegisterEntry, findings: Findings) -> None:
-    document = subject.directory.register
-    if not entry.domain.startswith("*."):
-        return
-    for other in subject.snapshot.partners:
-        for domain in other.domains:
-            if other.id != entry.partner and domains.covers(entry.domain, domain):
-                problem = f"`{entry.domain}` covers `{domain}`, which is of another partner, `{other.id}`"
-                remedy = "Write an entry for each domain of the partner instead of the wildcard."
-                findings.fault(document, (*here, "domain"), problem, remedy)
-    if domains.is_private_suffix(domains.base(entry.domain)):
-        problem = f"`{entry.domain}` covers names that are given to others"
-        findings.fault(document, (*here, "domain"), problem, "Write an entry for each domain of the partner instead.")
-
-
-def _judge_entry_dates(document: Document, here: Key, entry: RegisterEntry, today: date, findings: Findings) -> None:
-    first, last, name = entry.valid_from, entry.valid_until, entry.domain
-    until = (*here, "valid_until")
-    if last < first:
-        problem = f"`{name}` would end ({last}) before it begins ({first})"
-        findings.fault(document, until, problem, "Correct one of the two dates.")
-        return
-    if last - first > LONGEST:
-        problem = f"`{name}` is trusted for more than a year ({first} to {last})"
-        findings.fault(document, until, problem, f"Write a date up to {_one_year_after(first)}, and renew it then.")
-    if last < today:
-        problem = f"`{name}` expired on {last}"
-        findings.lapse(document, until, problem, "Look at the evidence again and renew the dates, or remove the entry.")
-    elif first > today:
-        problem = f"`{name}` is not valid before {first}"
-        findings.fault(document, (*here, "valid_from"), problem, "Correct the date, or add the entry on that day.")
-    elif last - today <= SOON:
-        problem = f"`{name}` expires on {last}"
-        findings.warn(document, until, problem, "Look at the evidence again and renew both dates.")
-    if entry.review is not None and entry.review <= today <= last:
-        problem = f"the review of `{name}` was due on {entry.review}"
-        findings.warn(document, (*here, "review"), problem, "Look at the evidence again and write the next date.")
-
-
-def _one_year_after(day: date) -> date:
-    try:
-        return day.replace(year=day.year + 1)
-    except ValueError:  # 29 February, or the last year that there is
-        return day + timedelta(days=365) if day.year < date.max.year else date.max
-
-
-def _judge_entry_proof(document: Document, here: Key, entry: RegisterEntry, findings: Findings) -> None:
-    pinned = entry.assurance is RegisterAssurance.PINNED
-    if pinned and not entry.pins:
-        problem = f"`{entry.domain}` asks for a pinned key, but there are no pins"
-        remedy = 'Add pins = ["..."] with the SHA-256 of the server\'s public key, or write assurance = "pkix".'
-        findings.fault(document, (*here, "assurance"), problem, remedy)
-    if entry.pins and not pinned:
-        problem = f"`{entry.domain}` has pins, but does not ask for them"
-        findings.fault(document, (*here, "pins"), problem, 'Add assurance = "pinned", or remove the pins.')
-    _judge_pins(document, here, entry.pins, findings)
-    _judge_names(document, (*here, "mx"), entry.mx, findings)
 
 
 # ---------------------------------------------------------------- policy

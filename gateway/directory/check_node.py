@@ -7,6 +7,7 @@ of its own; what cannot be read is a fault.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import argon2
 from argon2.exceptions import InvalidHashError
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -26,13 +29,14 @@ from gateway.configuration import Document, Findings, Key
 from gateway.configuration_hints import did_you_mean
 from gateway.directory import domains
 from gateway.directory.model import Partner, Snapshot
-from gateway.settings import ClientRule, Listener, Settings
+from gateway.settings import ClientRule, Listener, Settings, TlsReports
 
 SEAL_KEY_BYTES = 32
 _ANY = ("0.0.0.0", "::")
 _SOON = timedelta(days=30)
 _LARGEST_FILE = 1 << 20  # no certificate or key comes near; guards against a path to a device or a database
 _HEX = frozenset("0123456789abcdef")
+_SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ def judge(document: Document, settings: Settings, partners: KnownPartners, today
     _judge_store(document, settings, findings)
     _judge_tls(document, settings, today, findings)
     _judge_delivery(document, settings, findings)
+    _judge_tls_reports(document, settings.tls_reports, findings)
     if any(partner.keys for partner in partners.snapshot.partners) and shutil.which(settings.openpgp.program) is None:
         problem = f"the program `{settings.openpgp.program}`, which encrypts for partners, is not found"
         findings.fault(document, ("openpgp", "program"), problem, "Install it (apt install gnupg), or write its path.")
@@ -331,6 +336,59 @@ def _judge_delivery(document: Document, settings: Settings, findings: Findings) 
         _certificates(document, ("delivery", "ca_file"), settings.delivery.ca_file, findings)
 
 
+# ---------------------------------------------------------------- TLS reports
+
+
+def _judge_tls_reports(document: Document, reports: TlsReports, findings: Findings) -> None:
+    if not reports.enabled:
+        return
+    table: Key = ("tls_reports",)
+    for name, value in (("organization", reports.organization), ("contact", reports.contact)):
+        if not value:
+            problem = f"every TLS report names its {name}, but there is none (RFC 8460, section 4.4)"
+            findings.fault(document, table, problem, f'Write {name} = "...", or take enabled out.')
+    known_contact = reports.contact and not document.doubtful((*table, "contact"))
+    if known_contact and not reports.contact.isascii():
+        problem = f"`{reports.contact}` cannot be the sender of TLS reports: it is not all ASCII"
+        findings.fault(document, (*table, "contact"), problem, "Write an address without accents.")
+    signing = {name: getattr(reports, name) for name in ("dkim_domain", "dkim_selector", "dkim_key")}
+    missing = [name for name, value in signing.items() if not value]
+    if len(missing) == len(signing):
+        problem = "TLS reports by mail are not sent without DKIM keys: their receivers would ignore them"
+        findings.warn(document, table, problem, "Write dkim_domain, dkim_selector and dkim_key, or rely on HTTPS.")
+    elif missing:
+        problem = f"DKIM needs dkim_domain, dkim_selector and dkim_key; here {' and '.join(missing)} is missing"
+        findings.fault(document, table, problem, "Write all three, or none.")
+    else:
+        _judge_signing(document, reports, bool(known_contact), findings)
+
+
+def _judge_signing(document: Document, reports: TlsReports, known_contact: bool, findings: Findings) -> None:
+    submitter = reports.contact.rpartition("@")[2]
+    certain = known_contact and not document.doubtful(("tls_reports", "dkim_domain"))
+    if certain and not f".{submitter}".endswith(f".{reports.dkim_domain}"):
+        problem = f"reports from `{submitter}` cannot be signed for `{reports.dkim_domain}`"
+        remedy = "Write the domain of the contact, or one above it."
+        findings.fault(document, ("tls_reports", "dkim_domain"), problem, remedy)
+    if not _SELECTOR.fullmatch(reports.dkim_selector):
+        problem = f"`{reports.dkim_selector}` is no DKIM selector (RFC 6376, section 3.1)"
+        findings.fault(document, ("tls_reports", "dkim_selector"), problem, 'Write one such as "tlsrpt2026".')
+    assert reports.dkim_key is not None
+    where: Key = ("tls_reports", "dkim_key")
+    key = _private_key(document, where, reports.dkim_key, findings)
+    if key is None:
+        return
+    make = "Make one: openssl genrsa -out dkim.pem 2048"
+    if not isinstance(key, RSAPrivateKey):
+        problem = f"`{reports.dkim_key}` holds no RSA key, which every verifier of DKIM knows"
+        findings.fault(document, where, problem, make)
+    elif key.key_size < 1024:
+        problem = f"the DKIM key has {key.key_size} bits; verifiers ignore less than 1024 (RFC 8301)"
+        findings.fault(document, where, problem, make)
+    elif key.key_size < 2048:
+        findings.warn(document, where, f"the DKIM key has {key.key_size} bits; 2048 are advised (RFC 8301)", make)
+
+
 # ---------------------------------------------------------------- certificate and key
 
 
@@ -390,7 +448,11 @@ def _certificates(document: Document, where: Key, path: Path, findings: Findings
 
 
 def _public_key(document: Document, path: Path, findings: Findings) -> bytes | None:
-    where: Key = ("tls", "key")
+    key = _private_key(document, ("tls", "key"), path, findings)
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) if key is not None else None
+
+
+def _private_key(document: Document, where: Key, path: Path, findings: Findings) -> PrivateKeyTypes | None:
     content = _read(document, where, path, "Put the PEM file there, or correct the path.", findings)
     if content is None:
         return None
@@ -404,7 +466,7 @@ def _public_key(document: Document, path: Path, findings: Findings) -> bytes | N
         findings.fault(document, where, problem, "It must begin with -----BEGIN PRIVATE KEY-----.")
     else:
         _judge_privacy(document, where, path, "private key", findings)
-        return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return key
     return None
 
 

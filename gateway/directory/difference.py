@@ -76,7 +76,7 @@ def _fields(where: str, before: Fields, after: Fields) -> list[Change]:
 
 
 def _summary(fields: Fields) -> str:
-    return "; ".join(f"{name} {value}" for name, value in fields.items() if value)
+    return "; ".join(f"{name} {value}" for name, value in fields.items() if value not in ("", "no"))
 
 
 def _partners(snapshot: Snapshot | None) -> dict[str, Fields]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 from ipaddress import ip_address
+from pathlib import Path
 
 import idna
-from publicsuffixlist import PublicSuffixList
+from publicsuffixlist import PSLFILE, PublicSuffixList
 
 from gateway.errors import PermanentError
 
@@ -145,9 +146,31 @@ def is_public_suffix(domain: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def registrable(domain: str) -> str:
+    """The part of the domain that one organisation registered: a label and its public suffix; "" for a suffix."""
+    return _suffixes().privatesuffix(domain) or ""
+
+
+@lru_cache(maxsize=4096)
 def is_private_suffix(domain: str) -> bool:
     """True for a name below which its owner gives names to others (the list's private part), and no ICANN suffix."""
     return not is_public_suffix(domain) and _all_suffixes().publicsuffix(domain) == domain
+
+
+def names_are_given_below(domain: str) -> bool:
+    """True where a wildcard below `domain` would cover names that are given to others: it is, or holds, a suffix."""
+    if is_public_suffix(domain) or is_private_suffix(domain):
+        return True
+    return any(rule.endswith("." + domain) for rule in _rules())
+
+
+@cache
+def _rules() -> tuple[str, ...]:
+    """The rules of the public-suffix list: A-labels, without the marks of wildcards and exceptions."""
+    lines = Path(PSLFILE).read_text(encoding="utf-8").splitlines()
+    marked = (line.split()[0] for line in lines if line.strip() and not line.startswith("//"))
+    rules = (rule.removeprefix("*.").removeprefix("!") for rule in marked)
+    return tuple(rule if rule.isascii() else normalise(rule) for rule in rules)
 
 
 def retired_family(domain: str) -> str:

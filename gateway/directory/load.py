@@ -7,6 +7,7 @@ however it was typed. Failures: `ConfigurationError` with every fault of the thr
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,15 @@ from gateway.configuration import (
     accepted,
     listed,
     normalise_at,
-    read_document,
+    parse_document,
     tables,
     validate,
 )
 from gateway.directory.domains import normalise, normalise_address, normalise_host, normalise_pattern
 from gateway.directory.model import Frozen, Partner, Policy, PurposeRule, RegisterEntry, Snapshot
 from gateway.settings import Settings
+
+_NO_HEXADECIMAL = re.compile(r"[^0-9a-fA-F\s]")
 
 
 class PartnersFile(Frozen):
@@ -69,10 +72,15 @@ def load_snapshot(settings: Settings) -> Snapshot:
     return accepted(directory.snapshot, findings)
 
 
-def read_directory(partners: Path, register: Path, policy: Path, findings: Findings) -> Directory:
-    """As load_snapshot, but adds the faults to `findings` and gives what could be understood for further checks."""
+def read_directory(
+    partners: Path, register: Path, policy: Path, findings: Findings, register_content: bytes | None = None
+) -> Directory:
+    """As load_snapshot, but adds the faults to `findings` and gives what could be understood for further checks.
+
+    `register_content` stands for what is in the file `register`, where it is given.
+    """
     partners_document, partners_file = _read(PartnersFile, partners, _normalise_partners, findings)
-    register_document, register_file = _read(RegisterFile, register, _normalise_register, findings)
+    register_document, register_file = _read_register(register, findings, register_content)
     policy_document, policy_file = _read(PolicyFile, policy, _normalise_policy, findings)
     snapshot = None
     if partners_file is not None and register_file is not None and policy_file is not None:
@@ -82,10 +90,25 @@ def read_directory(partners: Path, register: Path, policy: Path, findings: Findi
     return Directory(partners_document, register_document, policy_document, snapshot)
 
 
+def read_register(path: Path, content: bytes, findings: Findings) -> tuple[RegisterEntry, ...]:
+    """The entries of `content`, which the file `path` holds or is to hold; () where there are faults."""
+    file = _read_register(path, findings, content)[1]
+    return () if file is None or findings.faults else file.domain
+
+
+def _read_register(path: Path, findings: Findings, content: bytes | None) -> tuple[Document, RegisterFile | None]:
+    return _read(RegisterFile, path, _normalise_register, findings, content)
+
+
 def _read(
-    model: type[Model], path: Path, normalise_all: Callable[[Data, Document, Findings], None], findings: Findings
+    model: type[Model],
+    path: Path,
+    normalise_all: Callable[[Data, Document, Findings], None],
+    findings: Findings,
+    content: bytes | None = None,
 ) -> tuple[Document, Model | None]:
-    document = read_document(path, findings)
+    read = path.read_bytes if content is None else lambda: content
+    document = parse_document(str(path), read, findings)
     data = copy.deepcopy(document.data)
     normalise_all(data, document, findings)
     return document, validate(model, document, data, findings)
@@ -106,10 +129,19 @@ def _normalise_partners(data: Data, document: Document, findings: Findings) -> N
                 apply(("keys", place, "address"), normalise_address)
             if isinstance(key.get("fingerprint"), str):
                 key["fingerprint"] = _hexadecimal(key["fingerprint"]).upper()
-        service = partner.get("service")
-        for holder, path in ((partner, here), (service if isinstance(service, dict) else {}, (*here, "service"))):
-            if isinstance(holder.get("route"), dict):
-                _normalise_route(data, (*path, "route"), holder["route"], document, findings)
+        if isinstance(partner.get("route"), dict):
+            _normalise_route(data, (*here, "route"), partner["route"], document, findings)
+        for name in ("service", "onward"):
+            if isinstance(partner.get(name), dict):
+                _normalise_service(data, (*here, name), partner[name], document, findings)
+
+
+def _normalise_service(data: Data, path: Key, service: Data, document: Document, findings: Findings) -> None:
+    if isinstance(service.get("route"), dict):
+        _normalise_route(data, (*path, "route"), service["route"], document, findings)
+    suffix = service.get("address_suffix")
+    if isinstance(suffix, str):
+        service["address_suffix"] = suffix.strip().lower().removesuffix(".")  # what it means is judged later
 
 
 def _normalise_route(data: Data, path: Key, route: Data, document: Document, findings: Findings) -> None:
@@ -119,10 +151,20 @@ def _normalise_route(data: Data, path: Key, route: Data, document: Document, fin
     _normalise_pins(route)
 
 
-def _normalise_pins(holder: Data) -> None:
-    for place, pin in enumerate(listed(holder, "pins")):
+def _normalise_pins(holder: Data, key: str = "pins") -> None:
+    for place, pin in enumerate(listed(holder, key)):
         if isinstance(pin, str):
-            holder["pins"][place] = _hexadecimal(pin).lower()
+            holder[key][place] = _pin(pin)
+
+
+def _pin(text: str) -> str:
+    """A pin: its form in lower case, if it says one ("spki:"), and its digest without what makes it readable."""
+    form, colon, rest = text.strip().partition(":")
+    digest = _hexadecimal(rest).lower()
+    octet = form.lower() == "ca" and len(digest) == 62  # "CA:FE:...", the first of 32 octets
+    if colon and not octet and (form.lower() == "ca" or _NO_HEXADECIMAL.search(form)):
+        return f"{form.strip().lower()}:{digest}"
+    return _hexadecimal(text).lower()
 
 
 def _hexadecimal(text: str) -> str:
@@ -142,9 +184,11 @@ def _normalise_register(data: Data, document: Document, findings: Findings) -> N
         for place in range(len(listed(entry, "mx"))):
             normalise_at(data, ("domain", index, "mx", place), _certificate_name, document, findings)
         _normalise_pins(entry)
+        _normalise_pins(entry, "next_pins")
 
 
 def _normalise_policy(data: Data, document: Document, findings: Findings) -> None:
+    normalise_at(data, ("register_owner",), normalise_address, document, findings)
     for index in range(len(tables(data, "rule"))):
         normalise_at(data, ("rule", index, "sender"), _sender, document, findings)
 

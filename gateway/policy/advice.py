@@ -71,6 +71,10 @@ GUIDANCE: dict[str, Guidance] = {
         "the recipient's mail server could not prove in time that it is the right one",
         _ENCRYPT,
     ),
+    "suspended": Guidance(
+        "the recipient's mail server can no longer prove that it is the right one",
+        _ENCRYPT,
+    ),
     "encrypted-malformed": Guidance(
         "the encrypted message is built in a way that mail programs read differently",
         "write it anew in your mail program, encrypt it and send it again",

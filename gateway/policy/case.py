@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+from gateway import rewriting
 from gateway.directory.destination import DestinationFacts
-from gateway.directory.model import Partner, Policy, Route
+from gateway.directory.model import Partner, Policy, Route, Service
 from gateway.model import (
     Assurance,
     Client,
@@ -32,7 +33,7 @@ EMAIL_CLAUSE = "5.3.4"
 COUNTRY_CLAUSE = "5.3.7"
 RECORD_CLAUSE = "5.3.10"
 
-ANY_TRANSPORT = Requirement(Assurance.OPPORTUNISTIC)
+ANY_TRANSPORT = Requirement(Assurance.OPPORTUNISTIC, published=False)  # delays nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Case:
     policy: Policy
     today: date
     declared: Resolved
+    agency: Partner | None = None  # the one that sends
 
     @property
     def partner(self) -> Partner | None:
@@ -66,6 +68,8 @@ class Match:
     advice: str = ""
     strength: Strength | None = None  # of the evidence; None: whatever the message has
     scheme: str = ""
+    wire_recipient: str = ""
+    subject_tag: str = ""
 
 
 Passed = tuple[Reason, ...]
@@ -96,17 +100,41 @@ def hop(route: Route | None) -> NextHop | None:
     return NextHop(route.host, route.port, route.implicit_tls) if route is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a share travels: what must be proven, where to, and the address that is written there ("": its own)."""
+
+    requirement: Requirement
+    next_hop: NextHop | None
+    wire_recipient: str = ""
+
+
+def through(service: Service, recipient: str) -> Way:
+    """By an encrypted service: always its own route, whose server must prove who it is, whatever the route says."""
+    written = rewriting.wire(recipient, service.address_suffix)
+    return Way(over(service.route, Assurance.AUTHENTICATED), hop(service.route), written)
+
+
+def to_partner(partner: Partner | None, recipient: str, least: Assurance) -> Way:
+    """To the partner's service, which is never passed by; else its route or MX, over `least` at least."""
+    if partner is not None and partner.service is not None:
+        return through(partner.service, recipient)
+    route = partner.route if partner is not None else None
+    return Way(over(route, least), hop(route))
+
+
 def relayed(case: Case, limb: Limb, reason: Reason, strength: Strength, scheme: str) -> Match:
-    """Allowed as it is, to the partner's route or MX, over the least transport of the policy."""
-    route = case.partner.route if case.partner is not None else None
+    """Allowed as it is, to the partner's service, route or MX, over the least transport of the policy."""
+    way = to_partner(case.partner, case.destination.recipient, case.policy.least_transport)
     return Match(
         Verdict.ALLOW,
         reason,
         limb,
-        requirement=over(route, case.policy.least_transport),
-        next_hop=hop(route),
+        requirement=way.requirement,
+        next_hop=way.next_hop,
         strength=strength,
         scheme=scheme,
+        wire_recipient=way.wire_recipient,
     )
 
 

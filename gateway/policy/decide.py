@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import date
 
 from gateway.directory.destination import DestinationFacts
-from gateway.directory.model import Partner, RegisterAssurance, RegisterEntry, Snapshot
+from gateway.directory.model import Partner, RegisterAssurance, RegisterEntry, Route, Snapshot
 from gateway.model import (
     Assurance,
     Client,
@@ -22,6 +22,7 @@ from gateway.model import (
     Limb,
     MessageFacts,
     Method,
+    Proof,
     Purpose,
     Reason,
     Requirement,
@@ -40,11 +41,12 @@ from gateway.policy.case import (
     Passed,
     Step,
     hop,
-    over,
+    to_partner,
     weakest,
 )
 from gateway.policy.encrypted import encrypted_attachments, encrypted_whole
 from gateway.policy.purpose import resolve
+from gateway.policy.service import encrypted_service
 
 
 def decide(
@@ -68,9 +70,12 @@ def decide(
     policy = snapshot.policy
     asked = not _exempt(facts, envelope)
     declared = resolve(facts.headers, envelope.sender, destination.partner, policy, purpose, implied=asked)
-    case = Case(facts, envelope, client, destination, policy, today, declared)
+    case = Case(facts, envelope, client, destination, policy, today, declared, snapshot.partner(client.agency))
     match, passed = _first_match(case, without)
     strength, scheme = _evidence(facts) if match.strength is None else (match.strength, match.scheme)
+    requirement = match.requirement
+    if envelope.requiretls:  # RFC 8689: on every path, whatever else is required
+        requirement = replace(requirement, requiretls=True)
     decision = Decision(
         verdict=match.verdict,
         step=match.reason.step,
@@ -79,7 +84,7 @@ def decide(
         partner=destination.partner.id if destination.partner is not None else "",
         limb=match.limb,
         method=match.method,
-        requirement=match.requirement,
+        requirement=requirement,
         next_hop=match.next_hop,
         keys=match.keys,
         reasons=(*passed, match.reason),
@@ -87,6 +92,8 @@ def decide(
         purpose=declared.purpose,
         strength=strength,
         scheme=scheme,
+        wire_recipient=match.wire_recipient,
+        subject_tag=match.subject_tag,
     )
     return decision if client.enforcement is Enforcement.ENFORCE else _observed(decision, destination.partner)
 
@@ -111,15 +118,18 @@ def _observed(decision: Decision, partner: Partner | None) -> Decision:
     if decision.sends:
         would += f" over {decision.requirement.assurance.label} transport"
     reason = Reason(decision.step, "observed", f"The client is observed, nothing is enforced; enforced it {would}.")
-    next_hop = decision.next_hop
+    next_hop, written = decision.next_hop, decision.wire_recipient
     if decision.verdict is not Verdict.ALLOW:
-        next_hop = hop(partner.route if partner is not None else None)
+        way = to_partner(partner, decision.recipient, ANY_TRANSPORT.assurance)
+        next_hop, written = way.next_hop, way.wire_recipient
     return replace(
         decision,
         enforced=False,
-        requirement=ANY_TRANSPORT,
+        requirement=replace(ANY_TRANSPORT, requiretls=decision.requirement.requiretls),
         next_hop=next_hop,
         reasons=(*decision.reasons, reason),
+        wire_recipient=written,
+        subject_tag="",  # it is relayed unchanged
     )
 
 
@@ -189,45 +199,52 @@ def secure_domains(case: Case) -> Match | Passed:
     if entry is None or not _in_force(entry, case.today):
         text = "The recipient's domain is not in force in the register of secure domains."
         return (Reason(step, "recipient-not-registered", text, EMAIL_CLAUSE),)
-    pinned = entry.assurance is not RegisterAssurance.PKIX
-    if pinned and not entry.pins:
+    if case.destination.suspended:
+        text = f"The recipient's domain is suspended in the register: {case.destination.suspended}"
+        return (Reason(step, "suspended", f"{text.rstrip('.')}.", EMAIL_CLAUSE),)
+    if entry.assurance is RegisterAssurance.PINNED and not entry.pins:
         text = "The register asks for a pinned certificate but names none."
         return (Reason(step, "no-pin", text, EMAIL_CLAUSE),)
     route = case.partner.route if case.partner is not None else None
-    names = entry.mx
-    if route is not None and not names:
-        names = route.names or (route.host,)
-    text = f"Both domains are in the register ({entry.basis}, until {entry.valid_until}); the server must prove itself."
+    requirement = required_by(entry, route)
+    text = (
+        f"Both domains are in the register ({entry.basis}, until {entry.valid_until}); "
+        f"the server must prove itself by {PROOFS[entry.assurance.proof]}."
+    )
     return Match(
         Verdict.ALLOW,
         Reason(step, "secure-domains", text, EMAIL_CLAUSE),
         Limb.SECURE_DOMAINS,
-        requirement=Requirement(Assurance.AUTHENTICATED, names, entry.pins if pinned else ()),
+        requirement=requirement,
         next_hop=hop(route),
+    )
+
+
+PROOFS = {
+    Proof.PKIX: "a certificate of a trusted authority",
+    Proof.PIN: "a pinned key or certificate",
+    Proof.DANE: "DANE",
+    Proof.MTA_STS: "MTA-STS",
+}
+
+
+def required_by(entry: RegisterEntry, route: Route | None) -> Requirement:
+    """What a delivery to the entry's domain must prove, by the partner's `route` or, without one, by MX."""
+    names = entry.mx
+    if route is not None and not names:
+        names = route.names or (route.host,)
+    return Requirement(
+        Assurance.AUTHENTICATED,
+        names,
+        (*entry.pins, *entry.next_pins) if entry.assurance is RegisterAssurance.PINNED else (),
+        entry.assurance.proof,
+        entry.tls_versions,
+        entry.requiretls,
     )
 
 
 def _in_force(entry: RegisterEntry | None, today: date) -> bool:
     return entry is not None and entry.in_force(today)
-
-
-# ---------------------------------------------------------------- step 6: an encrypted service
-
-
-def encrypted_service(case: Case) -> Match | Passed:
-    """Step 6: the partner is reached through an encrypted service, always a configured route over TLS."""
-    step = 6
-    service = case.partner.service if case.partner is not None else None
-    if service is None:
-        text = "The partner is reached through no encrypted service."
-        return (Reason(step, "no-service", text, EMAIL_CLAUSE),)
-    return Match(
-        Verdict.ALLOW,
-        Reason(step, "encrypted-service", f"The partner is reached through {service.name}.", EMAIL_CLAUSE),
-        Limb.ENCRYPTED_SERVICE,
-        requirement=over(service.route, max(Assurance.ENCRYPTED, case.policy.least_transport)),
-        next_hop=hop(service.route),
-    )
 
 
 # ---------------------------------------------------------------- step 7: protect
@@ -267,16 +284,17 @@ def openpgp(case: Case) -> Match | Passed:
         return (Reason(7, "no-key", "No OpenPGP key is pinned for the recipient.", EMAIL_CLAUSE),)
     if not usable:
         return (Reason(7, "no-usable-key", unusable, EMAIL_CLAUSE),)
-    route = case.partner.route if case.partner is not None else None
+    way = to_partner(case.partner, case.destination.recipient, case.policy.least_transport)
     text = f"Will be encrypted with OpenPGP to {len(usable)} pinned key{'s' if len(usable) > 1 else ''}. {unusable}"
     return Match(
         Verdict.PROTECT,
         Reason(7, "openpgp", text.rstrip(), EMAIL_CLAUSE),
         Limb.ENCRYPTED_SERVICE,
         Method.OPENPGP,
-        requirement=over(route, case.policy.least_transport),
-        next_hop=hop(route),
+        requirement=way.requirement,
+        next_hop=way.next_hop,
         keys=usable,
+        wire_recipient=way.wire_recipient,
     )
 
 

@@ -98,11 +98,16 @@ class Store:
         """A group-committing writer with a thread of its own (see `Writer`); the caller closes it."""
         return Writer(self.commit, committed, call)
 
-    def commit(self, unit: Unit) -> None:
-        """Commits one unit now: files first, then the rows that name them, then away with files no row names."""
+    def commit(self, unit: Unit, also: Callable[[Connection], None] | None = None) -> None:
+        """Commits one unit now: files first, then the rows that name them, then away with files no row names.
+
+        `also` makes a change of its own in the same transaction; what it raises undoes all of it.
+        """
         files.make_durable(self.bodies, unit.files)
         with self.writing() as connection:
             apply(connection, unit)
+            if also is not None:
+                also(connection)
         if unit.spent_files:
             self._sweep(unit.spent_files)
 

@@ -1,4 +1,4 @@
-"""Sealed body files: the one module that may fsync and rename.
+"""Sealed body files, and files replaced whole: the one module that may fsync and rename.
 
 Guarantees: when `make_durable` returns, the files and their folder entries are on the disk; a half-written file
 never has its final name. The row that names a file is committed only after that, so that many files share the wait.
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -48,6 +50,31 @@ def make_durable(folder: Path, names: Sequence[str]) -> None:
         _sync(folder)
     except OSError as error:
         raise _store_error(folder, error) from error
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Puts `content` in the place of the file's, at once and durably; owner, group and mode stay.
+
+    Whoever reads the file sees all of the old or all of the new content. Raises StoreError; the file is as it was then.
+    """
+    path = path.resolve()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        kept = path.stat()
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            made = os.fstat(file.fileno())
+            if (made.st_uid, made.st_gid) != (kept.st_uid, kept.st_gid):
+                os.fchown(file.fileno(), kept.st_uid, kept.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(kept.st_mode))
+            _write_all(file.fileno(), content)
+            os.fsync(file.fileno())
+        temporary.rename(path)
+        _sync(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        kind = StoreFullError if error.errno in _NO_ROOM else StoreError
+        raise kind(f"{path} could not be replaced, and is as it was: {error.strerror}") from error
 
 
 def _store_error(folder: Path, error: OSError) -> StoreError:

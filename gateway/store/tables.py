@@ -72,7 +72,7 @@ body = Table(
     metadata,
     Column("id", String(40), primary_key=True),  # message id, "/" and the variant's number
     Column("message", String(26), ForeignKey("message.id"), nullable=False, index=True),
-    Column("variant", String(32), nullable=False),  # "original", "openpgp"
+    Column("variant", String(32), nullable=False),  # "original", "observed", "tagged", "notice", or a method
     Column("sealed", LargeBinary),  # NULL where the body is a file named after its id
     Column("size", BigInteger, nullable=False),  # of the clear body
 )
@@ -194,7 +194,7 @@ tls_report = Table(
     Column("day", String(10), primary_key=True),
     Column("domain", String(253), primary_key=True),
     Column("to", Text, primary_key=True),  # rua
-    Column("state", String(16), nullable=False),  # "sent", "waiting", "given-up"
+    Column("state", String(16), nullable=False),  # "sent", "waiting", "given-up"; "asked", "not-asked" where `to` is ""
     Column("attempts", Integer, nullable=False),
     Column("at", Float, nullable=False),
     Column("note", Text, nullable=False),

@@ -36,7 +36,15 @@ _SERVER_USAGES = frozenset(
     }
 )
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-_UNREADABLE = (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType)
+UNREADABLE = (  # all that cryptography raises on a certificate that OpenSSL could still read
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class FaultKind(StrEnum):
@@ -158,7 +166,7 @@ def problem(chain: Sequence[bytes], anchors: Anchors | Sequence[bytes], at: date
         return ChainFault(FaultKind.MALFORMED, f"the chain cannot be verified: {error}"[:200])
     try:
         return _unfit([certificate.to_cryptography() for certificate in path])
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return ChainFault(FaultKind.MALFORMED, f"a certificate of the chain cannot be read: {error}"[:200])
 
 
@@ -179,7 +187,7 @@ def _called(certificate: crypto.X509, depth: int) -> str:
     """How a certificate is named in a fault. Its subject is the peer's word: kept short and printable."""
     try:
         subject = certificate.to_cryptography().subject.rfc4514_string()
-    except (crypto.Error, *_UNREADABLE):
+    except (crypto.Error, *UNREADABLE):
         subject = "no readable subject"
     place = "the server's own certificate" if depth == 0 else f"authority {depth} of its chain"
     shown = "".join(letter if letter.isprintable() else "?" for letter in subject)[:100]
@@ -192,7 +200,7 @@ def _unfit(path: list[x509.Certificate]) -> ChainFault | None:
         place = "the server's own certificate" if depth == 0 else f"authority {depth} of its chain"
         if not _for_servers(certificate, leaf=depth == 0):
             return ChainFault(FaultKind.NOT_FOR_SERVERS, f"{place} is not for servers by its key usage")
-        weak = weak_key(certificate)
+        weak = weak_key(certificate.public_key())
         if not weak and depth < len(path) - 1:  # the anchor is trusted for itself, not for its signature
             weak = weak_signature(certificate)
         if weak:
@@ -212,9 +220,8 @@ def _for_servers(certificate: x509.Certificate, *, leaf: bool) -> bool:
     return fit
 
 
-def weak_key(certificate: x509.Certificate) -> str:
-    """How the certificate's key is weak, as the end of a sentence; "" where it is not."""
-    key = certificate.public_key()
+def weak_key(key: object) -> str:
+    """How a public key is weak, as the end of a sentence about what it is in; "" where it is not."""
     if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) and key.key_size < LEAST_RSA:
         return f"has a key of {key.key_size} bits, 2048 are asked for"
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < LEAST_EC:

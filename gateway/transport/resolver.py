@@ -1,9 +1,11 @@
 """DNS as the gateway asks it: every answer says whether DNSSEC secures it, and no failure looks like an absence.
 
 Guarantees: an answer is `secure` only where the resolver says so (the AD bit, RFC 4035 section 3.2.3) and its word may
-be believed: it is on this machine, or the operator vouches for the way to it (RFC 7672 section 2.1.1). Answers are kept
-for their TTL, at most `LONGEST_KEPT` seconds and `MOST_KEPT` entries, absences for what the SOA allows (RFC 2308).
-Concurrent questions are asked once.
+be believed: all resolvers are on this machine, or the operator vouches for the way to them (RFC 7672 section 2.1.1).
+One answer speaks for the whole chain of aliases: it is secure only where each of them is. Whether the name of an alias
+is itself secure, although what it leads to is not (section 2.2.2), a lookup of its CNAME tells. Answers are kept for
+their TTL, at most `LONGEST_KEPT` seconds and `MOST_KEPT` entries, absences for what the SOA allows (RFC 2308); failures
+are never kept. The same question asked twice at a time is sent once, and at most `AT_ONCE` are under way.
 Failures: `LookupFailed`, which says whether the answer was bogus, refused or silent.
 """
 
@@ -19,6 +21,7 @@ from typing import Literal
 
 import dns.asyncbackend
 import dns.asyncresolver
+import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
@@ -33,7 +36,9 @@ from gateway.transport.names import address_of
 
 MOST_KEPT = 8192
 LONGEST_KEPT = 3600.0
-LOOKUP_TIMEOUT = 20.0
+LOOKUP_TIMEOUT = 20.0  # seconds for a question, once its turn has come
+AT_ONCE = 100  # each takes a socket
+_WHY_TIMEOUT = 5.0
 _PAYLOAD = 1232  # octets: fits every path unfragmented (DNS Flag Day 2020); larger answers come by TCP
 
 Trust = Literal["loopback", "trusted", "off"]
@@ -43,10 +48,10 @@ class Failure(StrEnum):
     """Why a question has no answer."""
 
     BOGUS = "bogus"  # DNSSEC shows that the data was forged, or its signatures have lapsed
-    SERVFAIL = "servfail"
+    SERVFAIL = "servfail"  # no name server of the domain gave the resolver a usable answer
     REFUSED = "refused"
-    TIMEOUT = "timeout"
-    MALFORMED = "malformed"
+    TIMEOUT = "timeout"  # the resolver is silent or cannot be reached
+    MALFORMED = "malformed"  # of the question or of the answer
 
 
 class LookupFailed(TemporaryError):
@@ -66,6 +71,21 @@ _WORDS = {
 }
 
 
+_BOGUS = frozenset(  # of RFC 8914: validation was tried and failed
+    {
+        dns.edns.EDECode.DNSSEC_BOGUS,
+        dns.edns.EDECode.SIGNATURE_EXPIRED,
+        dns.edns.EDECode.SIGNATURE_NOT_YET_VALID,
+        dns.edns.EDECode.DNSKEY_MISSING,
+        dns.edns.EDECode.RRSIGS_MISSING,
+        dns.edns.EDECode.NO_ZONE_KEY_BIT_SET,
+        dns.edns.EDECode.NSEC_MISSING,
+        dns.edns.EDECode.SIGNATURE_EXPIRED_BEFORE_VALID,
+    }
+)
+_Tried = tuple[str, bool, int, Exception | str, dns.message.Message | None]  # by dnspython, of one resolver once
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What DNS says of one name and type."""
@@ -81,7 +101,11 @@ class Resolver:
     """DNS over dnspython, with a small cache. One per event loop."""
 
     def __init__(self, servers: Sequence[str] = (), trust: Trust = "loopback") -> None:
-        """`servers` are "address" or "address@port"; none: /etc/resolv.conf. Raises StartupError."""
+        """`servers` are "address" or "address@port"; none: /etc/resolv.conf. Raises StartupError.
+
+        `trust` says whose word that an answer is secure is believed: "loopback", that of resolvers on this machine,
+        and of none where one of them is elsewhere; "trusted", that of any; "off", that of none.
+        """
         try:
             self._resolver = dns.asyncresolver.Resolver(configure=not servers)
             if servers:
@@ -94,6 +118,7 @@ class Resolver:
             raise StartupError(f"no DNS resolver can be used: {error}") from error
         self._kept: dict[tuple[str, str], tuple[float, Answer]] = {}
         self._under_way: dict[tuple[str, str], asyncio.Task[Answer]] = {}
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     @property
     def trusted(self) -> bool:
@@ -127,49 +152,67 @@ class Resolver:
 
     async def _ask(self, name: str, kind: str) -> Answer:
         try:
-            found = await self._resolver.resolve(
-                dns.name.from_text(name), kind, raise_on_no_answer=False, search=False
-            )
-            exists = True
-            response: dns.message.Message = found.response
-        except dns.resolver.NXDOMAIN as error:
-            response, exists = next(reversed(_responses(error).values())), False
+            async with self._places:
+                response = await self._response(name, kind)
+            answer, seconds = self._read(response), _seconds(response)
         except dns.resolver.LifetimeTimeout as error:
             raise LookupFailed(name, kind, Failure.TIMEOUT) from error
         except dns.resolver.NoNameservers as error:
-            raise LookupFailed(name, kind, await self._why(name, kind)) from error
+            raise LookupFailed(name, kind, await self._why(name, kind, error.kwargs["errors"])) from error
         except (dns.exception.DNSException, OSError, ValueError, EOFError) as error:
             raise LookupFailed(name, kind, Failure.MALFORMED) from error
-        answer = self._read(response, kind, exists)
-        self._keep((name, kind), answer, _seconds(response))
+        self._keep((name, kind), answer, seconds)
         return answer
 
-    def _read(self, response: dns.message.Message, kind: str, exists: bool) -> Answer:
-        assert isinstance(response, dns.message.QueryMessage)
+    async def _response(self, name: str, kind: str) -> dns.message.QueryMessage:
+        """The first answer of a resolver, be it that the name does not exist. Raises what dnspython raises."""
+        try:
+            found = await self._resolver.resolve(
+                dns.name.from_text(name), kind, raise_on_no_answer=False, search=False
+            )
+        except dns.resolver.NXDOMAIN as error:
+            return next(reversed(_responses(error).values()))
+        return found.response
+
+    def _read(self, response: dns.message.QueryMessage) -> Answer:
         chain = response.resolve_chaining()
-        aliases = tuple(
-            str(alias.target).rstrip(".").lower()
-            for cname in chain.cnames
-            for alias in cname
-        )
+        exists = response.rcode() != dns.rcode.NXDOMAIN
+        aliases = tuple(str(cname[0].target).rstrip(".").lower() for cname in chain.cnames)
         records = tuple(record.to_text() for record in chain.answer) if exists and chain.answer is not None else ()
         secure = self._trusted and bool(response.flags & dns.flags.AD)
         return Answer(records, exists, secure, str(chain.canonical_name).rstrip(".").lower(), aliases)
 
-    async def _why(self, name: str, kind: str) -> Failure:
-        """Asks again without validation (CD): data that comes now was bogus."""
+    async def _why(self, name: str, kind: str, errors: Sequence[_Tried]) -> Failure:
+        """Why no resolver had a usable answer: by what the resolvers say (RFC 8914), else by what comes unvalidated."""
+        responses = [response for *_, response in errors if response is not None]
+        if any(option.code in _BOGUS for response in responses for option in response.extended_errors()):
+            return Failure.BOGUS
+        codes = {response.rcode() for response in responses}
+        if dns.rcode.SERVFAIL in codes:
+            return await self._unvalidated(name, kind)
+        if codes & {dns.rcode.REFUSED, dns.rcode.NOTAUTH}:
+            return Failure.REFUSED
+        if not codes and all(isinstance(error, OSError) for _, _, _, error, _ in errors):
+            return Failure.TIMEOUT
+        return Failure.MALFORMED
+
+    async def _unvalidated(self, name: str, kind: str) -> Failure:
+        """Asks again for data as it is (the CD bit, RFC 4035 section 3.2.2): if any comes now, it was bogus."""
         query = dns.message.make_query(name, kind, use_edns=0, payload=_PAYLOAD)
         query.flags |= dns.flags.CD
-        server = next(iter(self._resolver.nameservers))
-        if isinstance(server, str):
-            server = dns.nameserver.Do53Nameserver(server)
-        try:
-            response = await server.async_query(query, 5.0, None, 0, False, dns.asyncbackend.get_default_backend())
-        except (dns.exception.DNSException, OSError, ValueError, EOFError):
-            return Failure.SERVFAIL
-        if response.rcode() == dns.rcode.REFUSED:
-            return Failure.REFUSED
-        return Failure.BOGUS if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) else Failure.SERVFAIL
+        backend = dns.asyncbackend.get_default_backend()
+        for server in self._resolver.nameservers:
+            asked = dns.nameserver.Do53Nameserver(server) if isinstance(server, str) else server
+            try:
+                async with self._places:
+                    response = await asked.async_query(query, _WHY_TIMEOUT, None, 0, False, backend)
+            except dns.message.Truncated:
+                return Failure.BOGUS  # too much data is data
+            except (dns.exception.DNSException, OSError, ValueError, EOFError):
+                continue
+            if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                return Failure.BOGUS
+        return Failure.SERVFAIL
 
     def _keep(self, key: tuple[str, str], answer: Answer, seconds: float) -> None:
         if seconds <= 0:
@@ -180,17 +223,16 @@ class Resolver:
         self._kept[key] = (monotonic() + min(seconds, LONGEST_KEPT), answer)
 
 
-def _seconds(response: dns.message.Message) -> float:
+def _seconds(response: dns.message.QueryMessage) -> float:
     """How long the answer holds: the least TTL on the way; of an absence what the SOA says, else not at all."""
-    assert isinstance(response, dns.message.QueryMessage)
     chain = response.resolve_chaining()
     if chain.answer is None and not any(set_.rdtype == dns.rdatatype.SOA for set_ in response.authority):
         return 0.0
     return float(chain.minimum_ttl)
 
 
-def _responses(error: dns.resolver.NXDOMAIN) -> dict[dns.name.Name, dns.message.Message]:
-    found: dict[dns.name.Name, dns.message.Message] = error.responses()  # type: ignore[no-untyped-call]
+def _responses(error: dns.resolver.NXDOMAIN) -> dict[dns.name.Name, dns.message.QueryMessage]:
+    found: dict[dns.name.Name, dns.message.QueryMessage] = error.responses()  # type: ignore[no-untyped-call]
     return found
 
 
@@ -198,7 +240,10 @@ def _server(server: str) -> dns.nameserver.Nameserver:
     address, _, port = server.partition("@")
     if address_of(address) is None:
         raise ValueError(f"{server} is not an address or address@port")
-    return dns.nameserver.Do53Nameserver(address, int(port or 53))
+    number = int(port or 53)
+    if not 0 < number < 65536:
+        raise ValueError(f"{server} has no port between 1 and 65535")
+    return dns.nameserver.Do53Nameserver(address, number)
 
 
 def _here(address: str) -> bool:

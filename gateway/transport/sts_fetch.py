@@ -20,6 +20,7 @@ import httpx
 
 from gateway.errors import StartupError, TemporaryError
 from gateway.log import get_logger
+from gateway.transport.names import normal_name
 from gateway.transport.resolver import LookupFailed, Resolver
 
 PATH = "/.well-known/mta-sts.txt"
@@ -28,7 +29,6 @@ FETCH_TIMEOUT = 60.0
 MOST_ADDRESSES = 6
 _CONNECT_TIMEOUT = 15.0  # for the TCP connection to one address, and again for the handshake
 _CONNECT_SHARE = 0.45  # of an address's share of the time: both together end before that does
-_BLOCK = 8192
 
 _log = get_logger("transport")
 
@@ -90,15 +90,18 @@ class Fetcher:
         self._headers = {"Accept": "text/plain", "Accept-Encoding": "identity", "User-Agent": user_agent}
 
     async def fetch(self, domain: str) -> bytes:
-        """The policy of `domain` (A-labels) as served. Raises `FetchFailed`."""
+        """The policy of `domain` as served. Raises `FetchFailed`."""
         got = await self.get(domain)
         if not got.plain_text:
             _log.warning("MTA-STS policy is not text/plain", domain=domain, type=got.content_type[:80])
         return got.content
 
     async def get(self, domain: str) -> Fetched:
-        """The policy of `domain` (A-labels) with how it was served. Raises `FetchFailed`."""
-        host = f"mta-sts.{domain}"
+        """The policy of `domain` with how it was served. Raises `FetchFailed`."""
+        name = normal_name(domain)
+        if not name or name.startswith("."):
+            raise FetchFailed(FetchFault.DNS, "what is no domain has no policy host")
+        host = f"mta-sts.{name}"
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 return await self._from_any(host, await self._addresses(host), limit.when() or 0.0)
@@ -199,8 +202,9 @@ def _check_head(host: str, response: httpx.Response) -> None:
 async def _body(host: str, response: httpx.Response) -> bytes:
     """The body as sent, whole. Raises `FetchFailed`."""
     content = bytearray()
-    async for block in response.aiter_raw(_BLOCK):
+    async for block in response.aiter_raw():
         content += block
+        await asyncio.sleep(0)  # chunks of one octet must not hold up whatever else the loop has to do
         if len(content) > MOST_OCTETS:
             raise FetchFailed(FetchFault.TOO_LARGE, f"{host} sent more than {MOST_OCTETS // 1024} KiB")
     # A body that ends with the connection can be cut short by whoever holds the wire (RFC 9112 section 9.8): inside a

@@ -1,9 +1,10 @@
 """TLSA records: which an SMTP client may use, and whether a peer's certificates match one (RFC 6698, 7671, 7672).
 
-Guarantees: only what RFC 7672 section 3.1 lets a client use counts. Usage 3 (DANE-EE) looks at the leaf's bytes alone:
-no name, no expiry. Usage 2 (DANE-TA) asks for an unexpired path, fit for servers, to the authority of the record, and
-for a wanted name; that authority is never the leaf. The CN is never read, although RFC 7672 section 3.2.3 would let a
-client do so where there is no DNS name: such a certificate matches usage 3 alone. Pure.
+Guarantees: only what RFC 7672 section 3.1 lets a client use counts. Usage 3 (DANE-EE) looks at the leaf alone: its
+bytes and the strength of its key; no name, no expiry. Usage 2 (DANE-TA) asks for an unexpired path, fit for servers, to
+the authority of the record (a certificate other than the leaf, or a bare key) and for a wanted name. The CN is never
+read, although RFC 7672 section 3.2.3 would let a client do so where there is no DNS name: such a certificate matches
+usage 3 alone. Pure.
 Failures: none raised; a record that cannot be read or used is left out, and what does not match says why.
 """
 
@@ -16,13 +17,13 @@ from datetime import datetime
 
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from OpenSSL import crypto
 
 from gateway.transport.certificate import matched_name, read_leaf
-from gateway.transport.chain import problem, weak_signature
+from gateway.transport.chain import UNREADABLE, problem, weak_key, weak_signature
 
 TRUST_ANCHOR, END_ENTITY = 2, 3  # certificate usages
 CERTIFICATE, KEY = 0, 1  # selectors
@@ -84,9 +85,7 @@ def usable(records: Iterable[Tlsa]) -> tuple[Tlsa, ...]:
     for record in sound:
         place = (record.usage, record.selector)
         strongest[place] = max(strongest.get(place, FULL), record.matching)
-    chosen = (
-        record for record in sound if record.matching in (FULL, strongest[record.usage, record.selector])
-    )
+    chosen = (record for record in sound if record.matching in (FULL, strongest[record.usage, record.selector]))
     return tuple(sorted(chosen, key=lambda record: (-record.usage, record.selector, -record.matching)))
 
 
@@ -118,11 +117,8 @@ def match(records: Iterable[Tlsa], chain: Sequence[bytes], names: tuple[str, ...
         return "no TLSA record is usable"
     reason = f"no TLSA record matches the certificate (SHA-256 {hashlib.sha256(chain[0]).hexdigest()})"
     for record in records:
-        if record.usage == END_ENTITY:
-            if _matches(record, chain[0]):
-                return Matched(record.text, END_ENTITY)
-            continue
-        found = _by_authority(record, chain, names, at)
+        by = _by_leaf if record.usage == END_ENTITY else _by_authority
+        found = by(record, chain, names, at)
         if isinstance(found, Matched):
             return found
         reason = found or reason
@@ -145,6 +141,20 @@ def _key_of(der: bytes) -> bytes:
     except (ValueError, TypeError, KeyError):
         return b""
     return key
+
+
+def _by_leaf(record: Tlsa, chain: Sequence[bytes], _names: tuple[str, ...], _at: datetime) -> Matched | str:
+    """Usage 3. Says why a leaf that matches does not do; "" where it does not match."""
+    if not _matches(record, chain[0]):
+        return ""
+    try:
+        key = crypto.load_certificate(crypto.FILETYPE_ASN1, chain[0]).get_pubkey().to_cryptography_key()
+    except (crypto.Error, *UNREADABLE):
+        return "the certificate that its TLSA record names has a key that cannot be read"
+    weak = weak_key(key)
+    if weak:
+        return f"the certificate that its TLSA record names {weak}"
+    return Matched(record.text, END_ENTITY)
 
 
 def _by_authority(record: Tlsa, chain: Sequence[bytes], names: tuple[str, ...], at: datetime) -> Matched | str:
@@ -175,19 +185,17 @@ def _authorities(record: Tlsa, chain: Sequence[bytes]) -> Iterable[bytes]:
 
 
 def _signed_by(key_info: bytes, der: bytes) -> bool:
-    """True where that key made the certificate's signature, and made it well."""
+    """True where that key made the certificate's signature, and neither is weak."""
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        if weak_signature(certificate):
-            return False
-        return _verifies(certificate, key_info)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        certificate, key = x509.load_der_x509_certificate(der), load_der_public_key(key_info)
+        return not weak_key(key) and not weak_signature(certificate) and _verifies(certificate, key)
+    except (InvalidSignature, *UNREADABLE):
         return False
 
 
-def _verifies(certificate: x509.Certificate, key_info: bytes) -> bool:
-    """Raises InvalidSignature where the signature is of another key."""
-    key, how = load_der_public_key(key_info), certificate.signature_algorithm_parameters
+def _verifies(certificate: x509.Certificate, key: object) -> bool:
+    """False where the key is not of the signature's kind. Raises InvalidSignature where it is another."""
+    how = certificate.signature_algorithm_parameters
     signature, signed = certificate.signature, certificate.tbs_certificate_bytes
     digest = certificate.signature_hash_algorithm
     if isinstance(key, rsa.RSAPublicKey) and isinstance(how, padding.PKCS1v15 | padding.PSS) and digest is not None:

@@ -28,7 +28,8 @@ _LONGEST_LOCAL_PART = 64
 _VERSION = re.compile(r"v=TLSRPTv1[ \t]*;")
 _FIELD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_URI = re.compile(r"[\x22-\x2b\x2d-\x3a\x3c-\x7e]+")  # printable; space, "!", "," and ";" must be encoded (section 3)
+# The characters of RFC 3986; "!", "," and ";" among them must be encoded (RFC 8460 section 3).
+_URI = re.compile(r"[A-Za-z0-9._~:/?#\[\]@$&'()*+=%-]+")
 
 PolicyType = Literal["tlsa", "sts", "no-policy-found"]
 

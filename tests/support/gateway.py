@@ -131,6 +131,7 @@ class Gateway:
         listener: Table | None = None,
         client: Table | None = None,
         openpgp: Table | None = None,
+        posture: Table | None = None,
         public_keys: tuple[bytes, ...] = (),
     ) -> None:
         self.home, self.port = home, free_port()
@@ -161,6 +162,7 @@ class Gateway:
                 **({"ca_file": str(authority.root)} if authority else {}), **(delivery or {}),
             },
             "limits": limits or {},
+            "posture": posture or {"enabled": False},
             "listeners": [
                 {"address": "127.0.0.1", "port": self.port, "tls": "starttls" if authority and tls else "none",
                  **(listener or {})}

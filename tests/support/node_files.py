@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from gateway.model import KeyFacts
@@ -20,6 +20,20 @@ HOSTNAME = "gateway.council.example"
 GOOD_KEY = "0123456789ABCDEF0123456789ABCDEF01234567"
 EXPIRED_KEY = "89ABCDEF0123456789ABCDEF0123456789ABCDEF"
 ENDING_KEY = "FEDCBA9876543210FEDCBA9876543210FEDCBA98"
+
+# Of a strength that the library no longer makes.
+_RSA_512 = b"""\
+-----BEGIN PRIVATE KEY-----
+MIIBVQIBADANBgkqhkiG9w0BAQEFAASCAT8wggE7AgEAAkEAylTViDi/vgCxN7Mq
+7PKSFv5MUPuXYYCeZZqedzZCFkd1tcbV03nBom5KK/F+r5s2XdL9JpsVdPRN2fwp
+3rLF5QIDAQABAkB8FYre/+6Xl9UXU8n/hsQRVeN3xtQP99EsfqawdZYSEqnz82lM
+D9KDp8Ykcz4vPBhoKLm5ejIUHUUwtVGQDCABAiEA5aK+nW1qsavdDgFQl21MbA61
+V0SmC7yH9PHj/P+QEc0CIQDhj5V8enwdsu9WleF/f32e3jD/wQPX5ZLph+zzXBfM
+eQIhALL8mOqIAGOf+9sQt0pwTOLky//LaEk5mBcZ+4SVhiv5AiEA2kx/TXixlICv
+uCnYku+NYWsDGxLvqExMUe22OpT/h2kCICZXId8aUGIcooc7adWi6qDMsrtLNB5v
++dTNPY4BvERj
+-----END PRIVATE KEY-----
+"""
 
 _NOW = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)
 _RING = {
@@ -42,6 +56,9 @@ def write_node_files(folder: Path) -> None:
     secrets = {
         "key.pem": _private(key, plain),
         "other-key.pem": _private(other, plain),
+        "dkim.pem": _private(rsa.generate_private_key(65537, 2048), plain),
+        "dkim-1024.pem": _private(rsa.generate_private_key(65537, 1024), plain),
+        "dkim-512.pem": _RSA_512,
         "passphrase-key.pem": _private(key, serialization.BestAvailableEncryption(b"secret")),
         "seal.key": bytes(range(32)),
         "short-seal.key": bytes(31),
@@ -60,7 +77,9 @@ def write_node_files(folder: Path) -> None:
     (folder / "other-name.pem").write_bytes(_certificate(key, -30, 60, "other.council.example"))
 
 
-def _private(key: ec.EllipticCurvePrivateKey, encryption: serialization.KeySerializationEncryption) -> bytes:
+def _private(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, encryption: serialization.KeySerializationEncryption
+) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,19 +133,25 @@ def postfix(
     tls: Leaf | None = None,
     port: int | None = None,
     processes: int = 50,
+    services: Sequence[str] = (),
+    within: Sequence[str] = (),
     **parameters: str,
 ) -> Iterator[Postfix]:
     """An instance for the length of the block.
 
     `relay_port`: everything not for `domains` goes to that port of 127.0.0.1. `domains`: delivered to one Maildir,
-    whatever the local part. `tls`: offers STARTTLS with this certificate. `parameters` are main.cf parameters.
+    whatever the local part. `tls`: offers STARTTLS with this certificate. `services` are further lines of master.cf,
+    `within` is a command that runs the start command given to it as arguments. `parameters` are main.cf parameters.
     """
     if not Path("/usr/sbin/postfix").exists():
         raise RuntimeError("Postfix is not installed: apt-get install postfix")
     with folder("gw-postfix") as home:
         instance = Postfix(port or free_port(), home)
         _configure(instance, hostname, relay_port, domains, tls, processes, parameters)
-        _postfix(home, "start")
+        if services:
+            with (home / "etc" / "master.cf").open("a") as master:
+                master.writelines(f"{line}\n" for line in services)
+        _postfix(home, "start", within)
         try:
             wait_for(lambda: listening(instance.port), 20, f"Postfix {hostname} listens")
             yield instance
@@ -198,10 +204,10 @@ def _configure(
     (home / "etc" / "master.cf").write_text(_MASTER.format(port=instance.port, processes=processes))
 
 
-def _postfix(home: Path, command: str) -> None:
+def _postfix(home: Path, command: str, within: Sequence[str] = ()) -> None:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
     done = subprocess.run(
-        ["postfix", "-c", str(home / "etc"), command],
+        [*within, "postfix", "-c", str(home / "etc"), command],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False,
         env=environment,
     )  # fmt: skip

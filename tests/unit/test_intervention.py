@@ -132,7 +132,7 @@ def test_an_override_takes_the_partners_own_route_with_what_that_asks_for(
     decision = decided(at.share(recipient))
     assert decision.next_hop == hop
     assert decision.requirement.assurance is assurance
-    assert decision.requirement.names == ((hop.host,) if hop else ())
+    assert decision.requirement.names == ((hop.host,) if hop and assurance is Assurance.AUTHENTICATED else ())
 
 
 def test_override_changes_nothing_where_the_policy_allows(at: World) -> None:

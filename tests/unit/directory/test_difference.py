@@ -118,3 +118,39 @@ def test_no_two_different_snapshots_look_the_same() -> None:
     ):
         assert len(difference(base, changed)) == 1
         assert len(difference(changed, base)) == 1
+
+
+def test_what_an_entry_asks_of_deliveries_is_shown_field_by_field() -> None:
+    pin, following = "spki:" + "ab" * 32, "spki:" + "cd" * 32
+    old = snapshot(register=(entry("police"),))
+    asks = {
+        "assurance": "pinned",
+        "pins": (pin,),
+        "next_pins": (following,),
+        "tls_versions": ("TLSv1.2", "TLSv1.3"),
+        "requiretls": True,
+    }
+    changes = difference(old, snapshot(register=(entry("police", **asks),)))
+    assert changes == (
+        Change(ChangeKind.CHANGED, "domain police.example: assurance", "pkix", "pinned"),
+        Change(ChangeKind.ADDED, "domain police.example: pins", "", pin),
+        Change(ChangeKind.ADDED, "domain police.example: next pins", "", following),
+        Change(ChangeKind.ADDED, "domain police.example: tls versions", "", "TLSv1.2, TLSv1.3"),
+        Change(ChangeKind.CHANGED, "domain police.example: requiretls", "no", "yes"),
+    )
+
+
+def test_a_new_entry_does_not_say_what_it_does_not_ask() -> None:
+    (change,) = difference(snapshot(), snapshot(register=(entry("police"),)))
+    assert change.after == (
+        "partner police; basis contract; evidence Agreement; owner Information Security Manager; "
+        "valid from 2026-09-01; valid until 2027-08-31; assurance pkix"
+    )
+
+
+def test_who_is_told_about_the_register_is_a_setting_of_the_policy() -> None:
+    changes = difference(snapshot(), snapshot(register_owner="security@council.example", suspend_after_checks=5))
+    assert changes == (
+        Change(ChangeKind.ADDED, "policy register_owner", "", "security@council.example"),
+        Change(ChangeKind.CHANGED, "policy suspend_after_checks", "3", "5"),
+    )

@@ -82,6 +82,28 @@ def test_a_name_below_which_its_owner_gives_names_away_is_a_private_suffix() -> 
     assert not domains.is_private_suffix("council.example")
 
 
+@pytest.mark.parametrize(
+    ("domain", "given"),
+    [
+        ("gov.uk", True),
+        ("service.gov.uk", True),
+        ("amazonaws.com", True),  # no suffix itself, but suffixes are below it
+        ("homeoffice.gov.uk", False),
+        ("trust.example", False),
+    ],
+)
+def test_below_some_names_a_wildcard_would_cover_strangers(domain: str, given: bool) -> None:
+    assert domains.names_are_given_below(domain) == given
+
+
+@pytest.mark.parametrize(
+    ("domain", "registered"),
+    [("a.b.council.gov.uk", "council.gov.uk"), ("council.example", "council.example"), ("gov.uk", ""), ("uk", "")],
+)
+def test_one_organisation_registered_a_label_and_its_suffix(domain: str, registered: str) -> None:
+    assert domains.registrable(domain) == registered
+
+
 @pytest.mark.parametrize("domain", ["gsi.gov.uk", "force.gsi.gov.uk", "gcsx.gov.uk", "a.b.gse.gov.uk", "gsx.gov.uk"])
 def test_the_closed_government_networks_are_known(domain: str) -> None:
     assert domains.retired_family(domain)

@@ -19,6 +19,7 @@ from gateway.model import (
     Method,
     NextHop,
     PartFacts,
+    Proof,
     Purpose,
     Recipient,
     Requirement,
@@ -32,6 +33,7 @@ from tests.unit.policy.cases import (
     CLIENT,
     DECLARED,
     ENTRY,
+    ENVELOPE,
     EXPIRED,
     FINGERPRINT,
     OPENPGP_PARTNER,
@@ -285,7 +287,7 @@ def test_policy_may_ask_for_strong_attachments() -> None:
 def test_secure_domains_at_both_ends_are_allowed_over_authenticated_transport() -> None:
     decision = decided(CLEAR, SECURE)
     assert ended(decision) == (Verdict.ALLOW, 5, Limb.SECURE_DOMAINS)
-    assert decision.requirement == Requirement(Assurance.AUTHENTICATED)
+    assert decision.requirement == Requirement(Assurance.AUTHENTICATED, proof=Proof.PKIX)
     assert decision.strength is Strength.NONE
 
 
@@ -316,17 +318,29 @@ def test_an_entry_is_in_force_on_its_first_and_last_day() -> None:
 @pytest.mark.parametrize(
     ("route", "changes", "requirement"),
     [
-        (None, {}, Requirement(Assurance.AUTHENTICATED)),
-        (None, {"mx": ("mx.health.example",)}, Requirement(Assurance.AUTHENTICATED, ("mx.health.example",))),
-        (ROUTE, {}, Requirement(Assurance.AUTHENTICATED, ("relay.health.example",))),
-        (Route(host="192.0.2.1", names=("a.example",)), {}, Requirement(Assurance.AUTHENTICATED, ("a.example",))),
-        (ROUTE, {"mx": ("mx.health.example",)}, Requirement(Assurance.AUTHENTICATED, ("mx.health.example",))),
+        (None, {}, Requirement(Assurance.AUTHENTICATED, proof=Proof.PKIX)),
+        (None, {"mx": ("mx.health.example",)}, Requirement(Assurance.AUTHENTICATED, ("mx.health.example",), proof=Proof.PKIX)),
+        (ROUTE, {}, Requirement(Assurance.AUTHENTICATED, ("relay.health.example",), proof=Proof.PKIX)),
+        (Route(host="192.0.2.1", names=("a.example",)), {}, Requirement(Assurance.AUTHENTICATED, ("a.example",), proof=Proof.PKIX)),
+        (ROUTE, {"mx": ("mx.health.example",)}, Requirement(Assurance.AUTHENTICATED, ("mx.health.example",), proof=Proof.PKIX)),
         (
             None,
-            {"assurance": RegisterAssurance.PINNED, "pins": (PIN,)},
-            Requirement(Assurance.AUTHENTICATED, (), (PIN,)),
+            {"assurance": RegisterAssurance.PINNED, "pins": (PIN,), "next_pins": ("ca:" + PIN,)},
+            Requirement(Assurance.AUTHENTICATED, (), (PIN, "ca:" + PIN), Proof.PIN),
         ),
-        (None, {"pins": (PIN,)}, Requirement(Assurance.AUTHENTICATED)),
+        (
+            None,
+            {"assurance": RegisterAssurance.DANE, "tls_versions": ("TLSv1.3",), "requiretls": True},
+            Requirement(
+                Assurance.AUTHENTICATED, proof=Proof.DANE, tls_versions=("TLSv1.3",), requiretls=True
+            ),
+        ),
+        (
+            None,
+            {"assurance": RegisterAssurance.MTA_STS},
+            Requirement(Assurance.AUTHENTICATED, proof=Proof.MTA_STS),
+        ),
+        (None, {"pins": (PIN,)}, Requirement(Assurance.AUTHENTICATED, proof=Proof.PKIX)),
     ],
 )
 def test_what_delivery_must_prove_comes_from_the_register_entry_and_the_route(
@@ -336,6 +350,16 @@ def test_what_delivery_must_prove_comes_from_the_register_entry_and_the_route(
     decision = decided(CLEAR, to)
     assert decision.requirement == requirement
     assert decision.next_hop == (NextHop(route.host) if route else None)
+
+
+@pytest.mark.parametrize("enforcement", Enforcement)
+@pytest.mark.parametrize("keyed", [True, False])
+def test_requiretls_asked_by_the_client_is_required_on_every_path(enforcement: Enforcement, keyed: bool) -> None:
+    to = destination(OPENPGP_PARTNER, keys=(USABLE,)) if keyed else SECURE
+    client = replace(CLIENT, enforcement=enforcement)
+    asked = replace(ENVELOPE, requiretls=True)
+    assert not decided(CLEAR, to, client=client).requirement.requiretls
+    assert decided(CLEAR, to, client=client, envelope=asked).requirement.requiretls
 
 
 def test_without_secure_domains_the_share_is_decided_again_from_there_on() -> None:
@@ -353,14 +377,14 @@ def test_without_secure_domains_the_share_is_decided_again_from_there_on() -> No
 @pytest.mark.parametrize(
     ("tls", "extra", "requirement"),
     [
-        ("opportunistic", {}, Requirement(Assurance.ENCRYPTED)),
-        ("encrypted", {}, Requirement(Assurance.ENCRYPTED)),
+        ("opportunistic", {}, Requirement(Assurance.AUTHENTICATED, ("in.secure.example",))),
+        ("encrypted", {}, Requirement(Assurance.AUTHENTICATED, ("in.secure.example",))),
         ("authenticated", {}, Requirement(Assurance.AUTHENTICATED, ("in.secure.example",))),
         ("authenticated", {"names": ("s.example",)}, Requirement(Assurance.AUTHENTICATED, ("s.example",))),
         ("opportunistic", {"pins": (PIN,)}, Requirement(Assurance.AUTHENTICATED, ("in.secure.example",), (PIN,))),
     ],
 )
-def test_an_encrypted_service_is_a_route_that_is_at_least_encrypted(
+def test_an_encrypted_service_is_a_route_whose_server_proves_who_it_is(
     tls: Any, extra: dict[str, Any], requirement: Requirement
 ) -> None:
     service = Service(name="Secure Mail", route=Route(host="in.secure.example", port=2525, tls=tls, **extra))
@@ -480,7 +504,7 @@ def test_an_observed_share_has_its_verdict_but_nothing_delays_it(facts: MessageF
     assert observed.sends
     for name in ("verdict", "step", "limb", "method", "keys", "purpose", "advice", "strength"):
         assert getattr(observed, name) == getattr(enforced, name)
-    assert observed.requirement == Requirement(Assurance.OPPORTUNISTIC)
+    assert observed.requirement == Requirement(Assurance.OPPORTUNISTIC, published=False)
     assert observed.next_hop == NextHop("relay.health.example")
 
 
