@@ -145,11 +145,11 @@ class Supervisor:
             _log.warning("configuration", warning=str(warning))
 
     def _prepare(self, store: Store) -> None:
-        in_force, configured = store.in_force_id(), load_snapshot(self._settings)
-        if not in_force:
+        in_force, configured = store.in_force(), load_snapshot(self._settings)
+        if in_force is None:
             self._activate(store, configured, "", "gateway serve", "first start")
-        elif in_force != configured.id:
-            _log.warning("the files differ from the directory in force: run gateway apply", snapshot=in_force[:12])
+        elif in_force != configured:
+            _log.warning("the files differ from the directory in force: run gateway apply", snapshot=in_force.id[:12])
         with store.writing() as connection:
             freed = stored.release(connection, f"{self._settings.hostname}/")
         orphans = store.remove_orphans(_ORPHAN_AGE)
@@ -299,9 +299,9 @@ class Supervisor:
         try:
             self._check_configuration()
             snapshot = load_snapshot(self._settings)
-            replaced = store.in_force_id()
-            if snapshot.id != replaced:
-                self._activate(store, snapshot, replaced, "SIGHUP", "reload requested")
+            in_force = store.in_force()
+            if snapshot != in_force:
+                self._activate(store, snapshot, in_force.id if in_force else "", "SIGHUP", "reload requested")
             _log.info("reloaded", snapshot=snapshot.id[:12])
         except ConfigurationError as error:
             for fault in error.faults:

@@ -130,7 +130,7 @@ def snapshot(engine: Engine, identifier: str) -> Snapshot | None:
     if content is None:
         return None
     try:
-        return Snapshot.model_validate_json(content)
+        return Snapshot.restored(identifier, content)
     except ValidationError:
         return None  # written by another version: the record still says everything, without the catalogue's words
 

@@ -80,7 +80,7 @@ def _apply(settings: Settings, snapshot: Snapshot, found: Examination, request: 
         if not request.json:
             show(found)
             show_changes(before, snapshot, changes)
-        applied = (before is None or before.id != snapshot.id) and not request.dry_run
+        applied = before != snapshot and not request.dry_run
         if applied and not request.yes:
             _ask(request)
         if applied:

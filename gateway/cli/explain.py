@@ -100,8 +100,6 @@ def _share(decision: Decision) -> dict[str, Any]:
             for reason in decision.reasons
         ],
         "advice": decision.advice,
-        "wire_recipient": decision.wire_recipient,
-        "subject_tag": decision.subject_tag,
     }
 
 

@@ -13,7 +13,7 @@ import re
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -203,6 +203,16 @@ class Snapshot(Frozen):
     def id(self) -> str:
         """Hexadecimal SHA-256 of the canonical JSON."""
         return hashlib.sha256(self.canonical).hexdigest()
+
+    @classmethod
+    def restored(cls, snapshot_id: str, content: str) -> Self:
+        """A snapshot as it was put in force: it keeps its id, though this version knows fields that the older did not.
+
+        Raises pydantic's `ValidationError`.
+        """
+        snapshot = cls.model_validate_json(content)
+        snapshot.__dict__["id"] = snapshot_id
+        return snapshot
 
     @cached_property
     def _by_domain(self) -> dict[str, Partner]:

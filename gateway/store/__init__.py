@@ -179,7 +179,7 @@ class Store:
         if content is None:
             return None
         try:
-            return Snapshot.model_validate_json(content)
+            return Snapshot.restored(snapshot_id, content)
         except ValidationError as error:
             raise StoreError(f"the snapshot {snapshot_id[:12]} was made by another version: {error}") from error
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 
+from gateway.transport.chain import UNREADABLE
 from gateway.transport.names import address_of, name_matches
 
 PIN_KINDS = ("spki", "cert", "ca")
@@ -36,7 +37,7 @@ def read_leaf(der: bytes) -> Leaf:
         certificate = x509.load_der_x509_certificate(der)
         issuer = certificate.issuer.rfc4514_string()
         not_after = certificate.not_valid_after_utc.isoformat()
-    except (ValueError, TypeError, KeyError, x509.UnsupportedGeneralNameType):
+    except (*UNREADABLE, KeyError):
         return Leaf(fingerprint, "")
     names: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
@@ -44,7 +45,7 @@ def read_leaf(der: bytes) -> Leaf:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = tuple(extension.get_values_for_type(x509.DNSName))
         addresses = tuple(str(address) for address in extension.get_values_for_type(x509.IPAddress))
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+    except (*UNREADABLE, x509.ExtensionNotFound):
         names = addresses = ()
     return Leaf(fingerprint, hashlib.sha256(spki).hexdigest(), names, addresses, issuer, not_after)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 import threading
 import time
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from gateway.directory.model import Snapshot
 from gateway.errors import StartupError, StoreError, StoreFullError
@@ -20,7 +22,7 @@ from gateway.settings import ClientRule, Listener, Settings
 from gateway.settings import Store as StoreSettings
 from gateway.store import ChangedMeanwhileError, Store, Unit
 from gateway.store import queue as stored
-from gateway.store.tables import body, metadata, record, share
+from gateway.store.tables import activation, body, metadata, record, share, snapshot
 from gateway.store.units import Finish, Replan, Requeue, Row
 from gateway.store.writer import LeaseLostError
 from tests.support.postgres import Postgres
@@ -350,3 +352,21 @@ def test_two_administrators_do_not_overwrite_each_other(store: Store) -> None:
         store.activate(second, "two", "thought that nothing was in force", replacing="")
     store.activate(second, "two", "knows better", replacing=first.id)
     assert store.in_force_id() == second.id
+
+
+def test_a_snapshot_of_an_older_version_keeps_its_id_and_counts_as_the_same(store: Store) -> None:
+    """A version that knows more fields must neither take its own directory for a foreign one, nor fail to replace it."""
+    policy = {"purposes": {"3.5.1": "x"}, "bases": {}, "conditions": {}}
+    now = Snapshot.model_validate({"partners": [], "register": [], "policy": policy})
+    older = json.loads(now.canonical)
+    del older["policy"]["suspend_after_checks"]
+    text = json.dumps(older, sort_keys=True, separators=(",", ":"))
+    old_id = hashlib.sha256(text.encode()).hexdigest()
+    with store.writing() as connection:
+        connection.execute(insert(snapshot), {"id": old_id, "content": text})
+        connection.execute(insert(activation), {"snapshot": old_id, "at": 1.0, "who": "x", "why": "y"})
+    restored = store.in_force()
+    assert restored is not None and restored == now
+    assert restored.id == store.in_force_id() == old_id != now.id
+    store.activate(now, "x", "upgraded", replacing=restored.id)
+    assert store.in_force_id() == now.id

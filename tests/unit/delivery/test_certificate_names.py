@@ -126,6 +126,16 @@ def test_the_common_name_is_never_a_name() -> None:
     assert read_leaf(certificate()[0]).names == ()
 
 
+def test_no_octet_of_a_certificate_makes_reading_it_fail() -> None:
+    """A hostile peer chooses them; what cannot be read proves nothing."""
+    der, _ = certificate(x509.SubjectAlternativeName([x509.DNSName("mx.school.test")]))
+    unread = 0
+    for at in range(len(der)):
+        for value in (0x00, 0x42, 0xFF, der[at] ^ 0x80):
+            unread += not read_leaf(der[:at] + bytes([value]) + der[at + 1 :]).spki_sha256
+    assert unread > 100
+
+
 @pytest.mark.parametrize("cut", [0, 1, 10, 100, 200])
 def test_a_broken_certificate_proves_nothing(cut: int) -> None:
     leaf = read_leaf(certificate()[0][:cut])

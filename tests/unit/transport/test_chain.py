@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -168,8 +168,11 @@ def test_the_time_is_the_one_given_whatever_was_asked_before(authority: Authorit
         kinds.append(fault.kind if fault else None)
     late, early = FaultKind.EXPIRED, FaultKind.NOT_YET_VALID
     assert kinds == [None, late, None, early, None, late]
-    fault = problem(leaf.presented, anchors, datetime.now(UTC).astimezone())  # any zone will do
-    assert fault is None
+    for hours in (-12, 14):  # a time is the same in every zone
+        zone = timezone(timedelta(hours=hours))
+        for days, kind in ((89.9, None), (90.1, late), (-19.9, None), (-20.1, early)):
+            fault = problem(leaf.presented, anchors, (NOW + timedelta(days=days)).astimezone(zone))
+            assert (fault.kind if fault else None) is kind, (hours, days)
 
 
 @pytest.mark.parametrize(
