@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 from contextlib import suppress
@@ -25,6 +26,7 @@ GRACE = 25.0  # seconds for transactions and deliveries under way
 _LEAST_GRACE = 3.0  # what is left for deliveries where transactions took it all: the supervisor kills after 35
 _ORPHAN_GRACE = 4.0  # where the supervisor is gone: its successor waits for us
 BEAT = 2.0
+_RENEW_EVERY = 3600.0  # seconds between two looks for MTA-STS policies older than a day
 READY = b"R"
 ALIVE = b"."
 FAILED = b"F"
@@ -74,6 +76,7 @@ async def _serve(settings: Settings, orders: Orders) -> None:
     tasks = [
         asyncio.create_task(parts.dispatcher.run()),
         asyncio.create_task(_keep_fresh(parts)),
+        asyncio.create_task(_renew_policies(parts)),
         asyncio.create_task(_beat(orders.beat)),
         asyncio.create_task(parts.checks.run()),
     ]
@@ -116,6 +119,18 @@ async def _keep_fresh(parts: app.Worker) -> None:
                 _log.info("snapshot in force", snapshot=parts.in_force().id[:12])
         except GatewayError as error:
             _log.error("snapshot not read", reason=str(error))
+
+
+async def _renew_policies(parts: app.Worker) -> None:
+    """Renews MTA-STS policies before they run out (RFC 8461 section 3.3). What one worker renewed, no other does."""
+    while True:
+        await asyncio.sleep(random.uniform(0.5, 1.5) * _RENEW_EVERY)
+        try:
+            renewed = await parts.policies.refresh()
+            if renewed:
+                _log.info("policies renewed", policies=renewed)
+        except GatewayError as error:
+            _log.error("policies not renewed", reason=str(error))
 
 
 async def _beat(descriptor: int) -> None:

@@ -122,6 +122,7 @@ class Deliverer:
         job = attempt.job
         route = await self._destinations.route(job.domain, job.next_hop)
         finding = await self._publications.policy(job.domain, job.requirement, route)
+        self._seen.policy(job, finding)
         faults = await self._through(slot, attempt, route, finding)
         if any(isinstance(fault, Unproven) for fault in faults) and attempt.open_shares:
             # Before a policy of MTA-STS holds mail up, DNS is asked for a newer one (RFC 8461 section 5.1).

@@ -22,6 +22,9 @@ from gateway.transport.sts_policies import StsFinding
 from gateway.transport.tlsrpt import PolicyType, ResultType, SessionSeen
 
 
+_POLICY_FAULTS = {"tls-certificate": ResultType.STS_WEBPKI_INVALID, "invalid": ResultType.STS_POLICY_INVALID}
+
+
 class Sessions(Protocol):
     """Who counts: `gateway.reports.collect.Sessions`."""
 
@@ -34,6 +37,12 @@ class Seen:
     def __init__(self, sessions: Sessions | None, ca_file: Path | None) -> None:
         self._sessions = sessions
         self._anchors = chain.Anchors(ca_file) if sessions is not None else None
+
+    def policy(self, job: Job, finding: StsFinding | None) -> None:
+        """An announced MTA-STS policy that could not be had (RFC 8460 section 4.3.2.2)."""
+        if self._sessions is not None and finding is not None and finding.fault:
+            why = _POLICY_FAULTS.get(finding.fault, ResultType.STS_POLICY_FETCH_ERROR)
+            self._say(job, Published(sts=finding.policy), why, "", "", "", policy_type="sts")
 
     def opened(self, job: Job, route: Route, target: Target, expected: Expectation, session: Session) -> None:
         """A connection that proved what was expected."""
@@ -73,7 +82,14 @@ class Seen:
         return None if matched_name(handshake.leaf, (expected.host,)) else ResultType.CERTIFICATE_HOST_MISMATCH
 
     def _say(
-        self, job: Job, published: Published, result: ResultType | None, host: str, address: str, ours: str
+        self,
+        job: Job,
+        published: Published,
+        result: ResultType | None,
+        host: str,
+        address: str,
+        ours: str,
+        policy_type: PolicyType | None = None,
     ) -> None:
         assert self._sessions is not None
         if not job.requirement.published:
@@ -82,7 +98,7 @@ class Seen:
         self._sessions.seen(
             SessionSeen(
                 domain=job.domain,
-                policy_type=kind,
+                policy_type=policy_type or kind,
                 policy_strings=strings,
                 mx_patterns=patterns,
                 result=result,

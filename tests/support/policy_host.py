@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.support.ca import Leaf
+from tests.support.dns import Zone
 
 PORT = 443
 Trick = Literal["", "hang", "no-tls", "reset", "silent", "drip", "endless", "cut", "drop"]
@@ -42,6 +43,13 @@ def http(body: bytes, status: str = "200 OK", content_type: str = "text/plain", 
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in given.items() if value)
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
+
+
+def announced(*addresses: str, id: str = "1", ttl: int = 0, record: str | None = None) -> Zone:
+    """A domain that announces a policy ("" for `record`: none) and whose policy host has these addresses."""
+    record = f'"v=STSv1; id={id};"' if record is None else record
+    lines = [f"mta-sts {'AAAA' if ':' in address else 'A'} {address}" for address in addresses]
+    return Zone((*([f"_mta-sts TXT {record}"] if record else []), *lines), ttl=ttl, negative_ttl=0)
 
 
 @dataclass(slots=True)
@@ -97,7 +105,7 @@ class PolicyHost:
             for octet in self.answer:
                 writer.write(bytes([octet]))
                 await writer.drain()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
             return
         writer.write(self.answer[:-5] if self.trick == "cut" else self.answer)
         await writer.drain()
