@@ -399,6 +399,10 @@ def _settle(session: Session, expected: Expectation) -> None:
         session.evidence = replace(session.evidence, requiretls=True)
     if session.evidence.assurance < requirement.assurance and requirement.assurance > Assurance.OPPORTUNISTIC:
         raise Unproven("4.7.5", f"{host} has proven less than what is required", host)
+    if not session.secured:  # nothing is proven; what was published is on record all the same
+        dnssec, sts = expected.published.dnssec, expected.published.sts
+        said = (sts.id, sts.mode) if sts is not None else ("", "")
+        session.evidence = replace(session.evidence, dnssec=dnssec, sts_id=said[0], sts_mode=said[1])
     session.proven = requirement
 
 

@@ -1,7 +1,7 @@
 """The table: DNS state x TLSA x MTA-STS x certificate x STARTTLS behaviour x requirement, and what must come of it.
 
-Guarantees: every expectation is that of the RFC section named in its row, written down before it was run. Where an RFC
-leaves a choice, the row says which is taken. `tests.transport.vocabulary` explains the words.
+Guarantees: every expectation is that of the RFC section named in its row. Where an RFC leaves a choice, the row says
+which is taken. `tests.transport.vocabulary` explains the words.
 """
 
 from __future__ import annotations
@@ -144,10 +144,20 @@ def _lookups() -> list[Case]:
              (Host("closed"), good), peer=P_DANE),
         Case("closed", "RFC 5321 4.5.4.1", "no connection: later", deferred("4.4.1"), (Host("closed", EE),),
              peer=P_DANE),
+    ]  # fmt: skip
+
+
+def _secured_or_not() -> list[Case]:
+    """What DNSSEC secures and what it does not, aliases, and domains without MX records."""
+    good = Host("good", EE)
+    return [
         Case("tlsa-insecure", "RFC 7672 2.2", "records that nothing secures count as none", encrypted("secure"),
              (Host("good", OTHER, tlsa_zone="insecure"),), peer=P_DANE),
         Case("insecure-host", "RFC 7672 2.2.2", "an insecure address: TLSA is not asked for", encrypted("secure"),
              (Host("good", OTHER, zone="insecure"),), peer=P_DANE),
+        Case("insecure-host-tlsa-silent", "RFC 7672 2.2.2", "an insecure address: name servers that know no TLSA "
+             "harm nobody", encrypted("secure"), (Host("good", OTHER, zone="insecure", tlsa_zone="silent"),),
+             peer=P_DANE),
         Case("insecure-mx", "RFC 7672 2.2.1", "insecure MX records: opportunistic, and nothing is authenticated",
              encrypted("insecure"), (Host("good", EE, zone="secure"),), zone="insecure", peer=P_DANE),
         Case("insecure-mx-mismatch", "RFC 7672 2.2.1", "insecure MX records: opportunistic",
@@ -258,4 +268,4 @@ def _required() -> list[Case]:
     ]  # fmt: skip
 
 
-CASES: tuple[Case, ...] = (*_matching(), *_lookups(), *_starttls(), *_required(), *POLICY_CASES)
+CASES: tuple[Case, ...] = (*_matching(), *_lookups(), *_secured_or_not(), *_starttls(), *_required(), *POLICY_CASES)

@@ -20,8 +20,8 @@ _TOP = """\
 This is the table that `tests/transport` runs: {count} cases, each with a domain and mail servers of its own, against a
 validating unbound, NSD with zones signed (and spoilt) for the purpose, an HTTPS policy host, one Postfix that listens
 at an address per kind of server, and scripted servers for what Postfix cannot be made to do. What must come of a case
-was read out of the RFC section in its row before it was run. Outcome, host, status, and every field of the evidence
-are compared; a share that is not delivered may have arrived nowhere.
+follows from the RFC section in its row; where an RFC leaves a choice, the row says which is taken. Outcome, host,
+status, and every field of the evidence are compared; a share that is not delivered may have arrived nowhere.
 
 The same cases are run by Postfix 3.7 in the same world, wherever it has a TLS level that asks for the same:
 {beside} of them. The file is written by `python -m tests.transport.document`; a test compares it with the table.

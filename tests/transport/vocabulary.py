@@ -174,5 +174,5 @@ def versions(requirement: Requirement, *allowed: str) -> Requirement:
 
 # ---------------------------------------------------------------- Postfix
 
-P_DANE, P_ONLY, P_ENCRYPT, P_MAY = Peer("dane"), Peer("dane-only"), Peer("encrypt"), Peer("may")
+P_DANE, P_ONLY, P_ENCRYPT = Peer("dane"), Peer("dane-only"), Peer("encrypt")
 P_SECURE = Peer("secure match={mx1}")

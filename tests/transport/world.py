@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from tests.support.dns import world as dns_world
 from tests.support.mx import Exchangers, Face, Rogue, Rogues, exchangers, own_network
 from tests.support.ports import folder
 from tests.transport.pki import Chain, Issued, Pki
-from tests.transport.vocabulary import FACES, TRICKS, Case, Host
+from tests.transport.vocabulary import EXTRA, FACES, TRICKS, Case, Host
 
 BODY = b"From: dpo@council.test\r\nSubject: x\r\n\r\nthe-secret-text\r\n"
 _STATES = {"secure": "signed", "insecure": "unsigned", "silent": "timeout"}  # the others bear the same name
@@ -39,7 +40,6 @@ _OPTIONS = {
     "tls12": ("smtpd_tls_protocols=TLSv1.2",),
     "tls13": ("smtpd_tls_protocols=TLSv1.3",),
 }
-_HOSTS = ("requiretls-self-signed", "closed")  # servers besides FACES and TRICKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Certificates:
                 names.setdefault(place.host.face, []).append(special.get(place.host.face, place.name))
         self.chains = {
             face: self._chain(face, list(dict.fromkeys(names.get(face, ["unused.test"]))))
-            for face in (*FACES, *TRICKS, *_HOSTS)
+            for face in (*FACES, *TRICKS, *EXTRA)
         }
         for authority in ("issuing", "other"):
             Chain(self.whose(authority)).write(home / f"{authority}.pem")
@@ -226,12 +226,11 @@ def world(cases: Iterable[Case], through: Mapping[str, int] | None = None) -> It
         home = stack.enter_context(folder("gw-world"))
         network = stack.enter_context(own_network())
         certificates = Certificates(listed.values(), home)
-        servers = (*FACES, *TRICKS, *_HOSTS)
+        servers = (*FACES, *TRICKS, *EXTRA)
         addresses = {face: f"{network}.{number}" for number, face in enumerate(servers, 1)}
         policy_address = f"{network}.252"
         detours = {name: f"{network}.{octet}" for name, octet in (through or {}).items()}
         zones = _zones(listed.values(), certificates, addresses, detours, policy_address)
-        dns = stack.enter_context(dns_world(zones, address=f"{network}.53", port=53))
         faces = [
             Face(
                 face, addresses[face],
@@ -241,10 +240,16 @@ def world(cases: Iterable[Case], through: Mapping[str, int] | None = None) -> It
             for face in FACES
         ]  # fmt: skip
         rogues = {
-            face: Rogue(face, addresses[face], trick, certificates.chains[face].context(home / f"{face}.pem"))
-            for face, trick in ({trick: trick for trick in TRICKS} | {"requiretls-self-signed": "requiretls"}).items()
-        }
-        postfix = stack.enter_context(exchangers(faces))
+            face: Rogue(
+                face, addresses[face], "requiretls" if face == "requiretls-self-signed" else face,  # type: ignore[arg-type]
+                certificates.chains[face].context(home / f"{face}.pem"),
+            )
+            for face in (*TRICKS, "requiretls-self-signed")
+        }  # fmt: skip
+        own = stack.enter_context(ExitStack())  # ends after the thread that fills it
+        starting = stack.enter_context(ThreadPoolExecutor(1)).submit(own.enter_context, exchangers(faces))
+        dns = stack.enter_context(dns_world(zones, address=f"{network}.53", port=53))
+        postfix = starting.result()
         stack.enter_context(Rogues(list(rogues.values())))
         texts = {f"mta-sts.{domain(case)}": _policy(case) for case in listed.values() if case.policy is not None}
         stack.enter_context(_policy_host(policy_address, texts, certificates))
