@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -23,7 +24,7 @@ from gateway.errors import GatewayError
 from gateway.log import get_logger
 from gateway.notices import Notices
 from gateway.posture import history, letters, mx, subject
-from gateway.posture.history import Consequence, Ending, Memory
+from gateway.posture.history import Consequence, Memory
 from gateway.posture.letters import Letter
 from gateway.posture.model import Outcome, Posture
 from gateway.posture.subject import Subject
@@ -40,9 +41,20 @@ POSTURE = "posture"
 LEASE = 90.0  # seconds
 RENEWED_EVERY = 20.0
 AT_ONCE = 6  # domains: mail comes first
+LETTERS = 4  # of one kind in a round; more domains share one
 CONTROLS = 20  # other domains whose MX is asked for, where DNS failed for some
 
 _log = get_logger("posture")
+
+
+class Looking(Protocol):
+    """What a round looks with: `gateway.posture.survey.Survey`."""
+
+    def postures(self, subjects: Iterable[Subject]) -> AsyncIterator[tuple[Subject, Posture]]: ...
+
+    async def resolver_fails(self, domain: str) -> bool: ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +100,16 @@ class PostureDuty:
         notices: Notices,
         owner: str,
         clock: Callable[[], float] = time.time,
+        survey: Callable[[], Looking] | None = None,
     ) -> None:
+        """`survey` makes what a round looks with; by default a `Survey` that keeps MTA-STS policies in the store."""
         self._settings = settings
         self._store = store
         self._in_force = in_force
         self._notices = notices
         self._owner = owner
         self._clock = clock
+        self._survey = survey or (lambda: Survey(settings, StsShelf(store), AT_ONCE))
         self._every = settings.posture.every_hours * 3600.0
 
     async def run(self) -> None:
@@ -151,7 +166,7 @@ class PostureDuty:
         self, due: tuple[Subject, ...], agenda: Agenda
     ) -> tuple[list[tuple[Subject, Posture]], int, int]:
         """What was found; and of how many domains DNS did not tell the MX, among how many."""
-        survey = Survey(self._settings, StsShelf(self._store), AT_ONCE)
+        survey = self._survey()
         try:
             found = [pair async for pair in survey.postures(due)]
             looked_up = [posture.outcome(mx.NAME) for each, posture in found if each.by_dns]
@@ -166,17 +181,21 @@ class PostureDuty:
 
     # ---- what follows
 
-    def _letters(self, agenda: Agenda, consequences: Iterable[Consequence]) -> Iterable[Letter]:
-        endings: list[Ending] = []
-        for each in consequences:
-            partner = agenda.snapshot.partner(each.subject.partner)
-            if each.suspend:
-                checks = agenda.snapshot.policy.suspend_after_checks
+    def _letters(self, agenda: Agenda, consequences: list[Consequence]) -> Iterator[Letter]:
+        down = [each for each in consequences if each.suspend]
+        up = [each.subject for each in consequences if each.restore]
+        if len(down) > LETTERS:
+            yield letters.many("suspended", (each.subject for each in down))
+        else:
+            checks = agenda.snapshot.policy.suspend_after_checks
+            for each in down:
+                partner = agenda.snapshot.partner(each.subject.partner)
                 yield letters.suspended(each.subject, partner, each.suspend, checks)
-            if each.restore:
-                yield letters.restored(each.subject)
-            endings += each.warnings
-        warning = letters.ends(endings)
+        if len(up) > LETTERS:
+            yield letters.many("restored", up)
+        else:
+            yield from map(letters.restored, up)
+        warning = letters.ends(ending for each in consequences for ending in each.warnings)
         if warning is not None:
             yield warning
 

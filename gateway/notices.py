@@ -11,12 +11,12 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 
 from gateway import metrics
 from gateway.delivery import dsn
+from gateway.delivery.reply import clean
 from gateway.directory.model import Route, Snapshot
 from gateway.model import (
     Assurance,
@@ -137,9 +137,9 @@ _LETTER = Reason(0, "letter", "A notice of the gateway about its own state, whic
 
 
 def _letter(hostname: str, postmaster: str, to: str, subject: str, text: str, identity: str, now: float) -> bytes:
-    message = EmailMessage(policy=SMTP)
-    message["From"] = Address("Partner mail gateway", addr_spec=postmaster)
-    message["To"] = Address(addr_spec=to)
+    message = EmailMessage(policy=SMTP if to.isascii() and postmaster.isascii() else SMTPUTF8)
+    message["From"] = f"Partner mail gateway <{clean(postmaster)}>"
+    message["To"] = clean(to)
     message["Subject"] = subject
     message["Date"] = datetime.fromtimestamp(now, UTC)
     message["Message-ID"] = f"<{identity}@{hostname}>"

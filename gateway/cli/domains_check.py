@@ -6,7 +6,6 @@ is required of it; 1: one does not, or it could not be found out; 2: usage; 3: i
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,6 +14,8 @@ import typer
 from gateway import log
 from gateway.cli.common import config_option, json_option, load
 from gateway.directory.domains import DomainError, normalise
+
+_STANDARD_ERROR = 2  # descriptor
 
 
 def check(
@@ -34,7 +35,7 @@ def check(
         raise typer.BadParameter("name domains or say --all, not both.", param_hint="--all")
     names = [_normal(domain) for domain in domains or ()]
     settings = load(config)
-    log.configure("error", sys.stderr.fileno())  # what goes wrong with a domain is in its checks
+    log.configure("error", _STANDARD_ERROR)  # what goes wrong with a domain is in its checks
     with posture.known(settings) as known:
         today = datetime.now(UTC).date()
         if names:

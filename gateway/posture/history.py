@@ -34,7 +34,7 @@ class Memory:
     known: str = ""  # the last clear yes or no
     noes: int = 0  # clear ones in a row
     demand: str = ""
-    mx: tuple[str, ...] = ()
+    mx: tuple[str, ...] | None = None  # None: never learnt
     certificates: tuple[tuple[str, str], ...] = ()  # host and SHA-256
     warned: frozenset[str] = frozenset()
     disregarded: bool = False
@@ -50,7 +50,7 @@ class Memory:
             known=str(kept.get("known", "")),
             noes=int(kept.get("noes", 0)),
             demand=str(kept.get("demand", "")),
-            mx=tuple(kept.get("mx", ())),
+            mx=tuple(kept["mx"]) if kept.get("mx") is not None else None,
             certificates=tuple(sorted(dict(kept.get("certificates", {})).items())),
             warned=frozenset(kept.get("warned", ())),
             disregarded=bool(content.get("disregarded", False)),
@@ -63,7 +63,7 @@ class Memory:
             "known": self.known,
             "noes": self.noes,
             "demand": self.demand,
-            "mx": list(self.mx),
+            "mx": list(self.mx) if self.mx is not None else None,
             "certificates": dict(self.certificates),
             "warned": sorted(self.warned),
         }
@@ -179,7 +179,7 @@ def _content(posture: Posture, memory: Memory, *, disregarded: bool) -> dict[str
 # ---------------------------------------------------------------- changes
 
 
-def _hosts(posture: Posture, past: Memory) -> tuple[str, ...]:
+def _hosts(posture: Posture, past: Memory) -> tuple[str, ...] | None:
     """The MX records; those known before where they could not be learnt now."""
     for check in posture.of(mx.NAME):
         if check.outcome in (Outcome.FOUND, Outcome.ABSENT):
@@ -196,10 +196,8 @@ def _certificates(posture: Posture, past: Memory) -> tuple[tuple[str, str], ...]
 
 
 def _changes(subject: Subject, past: Memory, now: Memory) -> tuple[Event, ...]:
-    if past.checks == 0:
-        return ()  # the first look has nothing to differ from
     found = []
-    if now.mx != past.mx:
+    if now.mx is not None and past.mx is not None and now.mx != past.mx:
         details = (("before", _clip(", ".join(past.mx))), ("now", _clip(", ".join(now.mx))))
         found.append(Event("mx-changed", f"the MX records of {subject.domain} are others than before", details))
     before = dict(past.certificates)

@@ -169,6 +169,10 @@ def _on_line(line: Line, expected: Expectation, now: datetime) -> tuple[Provable
     if talk.problem:  # after the handshake the server said nothing more
         return Provable.UNKNOWN, talk.problem
     allowed = [each for each in line.handshakes if each.version in requirement.tls_versions]
+    accepts = dict(line.accepts)
+    if not allowed and any(accepts.get(version) is None for version in requirement.tls_versions):
+        versions = " or ".join(requirement.tls_versions)
+        return Provable.UNKNOWN, f"whether {line.peer.host} speaks {versions} was not learnt"
     try:
         prove((allowed or line.handshakes)[0], line.peer, expected, now)
     except Unproven as fault:

@@ -36,6 +36,18 @@ def suspended(subject: Subject, partner: Partner | None, reason: str, checks: in
     )
 
 
+def many(what: str, subjects: Iterable[Subject]) -> Letter:
+    """The same happened to so many domains at once that one letter is enough. `what`: "suspended", "restored"."""
+    names = [subject.domain for subject in subjects]
+    listed = "\n".join(f"- {name}" for name in names)
+    return Letter(
+        f"Secure domains {what}: {len(names)}",
+        f"{len(names)} secure domains are {what} after the last round of checks:\n\n{listed}\n\n"
+        "So many at once may have one cause, and it may be on the gateway's side: the trust anchors "
+        "(delivery.ca_file), a firewall that changes SMTP, the clock. For the checks of each: gateway domains check\n",
+    )
+
+
 def restored(subject: Subject) -> Letter:
     """The domain counts again."""
     return Letter(

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 import warnings
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from gateway.delivery.expectation import Expectation
-from gateway.delivery.proof import Handshake, Peer
+from gateway.delivery.proof import VERSIONS, Handshake, Peer
 from gateway.delivery.tls import Contexts
 from gateway.model import Assurance, Proof, Requirement
 from gateway.posture.conversation import Talk, Terms, converse
 
+MOST_STEPS = 5.0  # time-outs that one address may take in all: a slow server must not cost a domain its others
 _TRUSTED = Requirement(Assurance.AUTHENTICATED, proof=Proof.PKIX, published=False)
 _ENCRYPTED = Requirement(Assurance.ENCRYPTED, published=False)
 
@@ -31,6 +33,26 @@ class Line:
     untrusted: str = ""  # why the chain is not trusted, as OpenSSL says it
     accepts: tuple[tuple[str, bool | None], ...] = ()  # TLS version -> accepted; None where that could not be learnt
     handshakes: tuple[Handshake, ...] = ()  # one for each version that was spoken, newest first
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """How one address is spoken with, again and again."""
+
+    contexts: Contexts
+    terms: Terms
+    peer: Peer
+    implicit_tls: bool
+    name: str
+
+    async def talk(self, requirement: Requirement, *versions: str) -> Talk:
+        """A conversation under the context that delivery would use for such a requirement."""
+        asked = replace(requirement, tls_versions=versions)
+        return await self.under(self.contexts.suited_to(Expectation(asked, self.peer.host)))
+
+    async def under(self, context: ssl.SSLContext) -> Talk:
+        """A conversation under that context."""
+        return await converse(self.peer, context, self.terms, implicit_tls=self.implicit_tls, name=self.name)
 
 
 class Lines:
@@ -57,50 +79,58 @@ class Lines:
         await asyncio.gather(*self._visits.values(), return_exceptions=True)
 
     async def _visit(self, peer: Peer, implicit_tls: bool, name: str) -> Line:
-        async def talk(requirement: Requirement, *versions: str) -> Talk:
-            asked = Requirement(
-                requirement.assurance, proof=requirement.proof, tls_versions=versions, published=False
-            )
-            context = self._contexts.suited_to(Expectation(asked, peer.host))
-            return await converse(peer, context, self._terms, implicit_tls=implicit_tls, name=name)
-
-        first, untrusted = await talk(_TRUSTED), ""
-        kind = _TRUSTED
-        if first.untrusted:
-            untrusted, kind = first.problem, _ENCRYPTED
-            first = await talk(kind)
+        most = MOST_STEPS * self._terms.timeout
+        call = _Call(self._contexts, self._terms, peer, implicit_tls, name)
+        try:
+            async with asyncio.timeout(most):
+                first, untrusted = await call.talk(_TRUSTED), ""
+                if first.untrusted:
+                    first, untrusted = await call.talk(_ENCRYPTED), first.problem
+        except TimeoutError:
+            problem = f"{peer.host}[{peer.address}]:{peer.port} took longer than {most:g} seconds"
+            return Line(peer, Talk(problem=problem))
         if not first.offered or (first.handshake is None and not first.answered):
             return Line(peer, first, untrusted)
-        accepts: dict[str, bool | None] = {"TLSv1.2": False, "TLSv1.3": False}
-        handshakes = []
-        if first.handshake is not None:
-            accepts[first.handshake.version] = True
-            handshakes.append(first.handshake)
-            if first.handshake.version == "TLSv1.3":  # the newest is taken where both are offered
-                second = await talk(kind, "TLSv1.2")
-                accepts["TLSv1.2"] = _accepted(second)
-                handshakes += [second.handshake] if second.handshake is not None else []
-        accepts |= await self._old_versions(peer, implicit_tls, name)
+        spoken = first.handshake is not None
+        accepts: dict[str, bool | None] = dict.fromkeys(VERSIONS, None if spoken else False)
+        handshakes = [first.handshake] if first.handshake is not None else []
+        with suppress(TimeoutError):  # of a slow server the first conversation is enough
+            async with asyncio.timeout(most):
+                if first.handshake is not None:
+                    await self._new_versions(call, first.handshake, accepts, handshakes)
+                accepts |= await self._old_versions(call)
         return Line(peer, first, untrusted, tuple(sorted(accepts.items())), tuple(handshakes))
 
-    async def _old_versions(self, peer: Peer, implicit_tls: bool, name: str) -> dict[str, bool | None]:
+    async def _new_versions(
+        self, call: _Call, first: Handshake, accepts: dict[str, bool | None], handshakes: list[Handshake]
+    ) -> None:
+        accepts[first.version] = True
+        if first.version != "TLSv1.3":  # the newest is taken where both are offered
+            accepts["TLSv1.3"] = False
+            return
+        second = await call.talk(_TRUSTED if first.trusted else _ENCRYPTED, "TLSv1.2")
+        accepts["TLSv1.2"] = _accepted(second)
+        if second.handshake is not None:
+            handshakes.append(second.handshake)
+
+    async def _old_versions(self, call: _Call) -> dict[str, bool | None]:
         """Whether TLS 1.0 and 1.1 are still spoken; nothing where this machine's OpenSSL cannot ask."""
         newest, oldest = self._legacy
         if newest is None or oldest is None:
             return {}
-        talk = await converse(peer, newest, self._terms, implicit_tls=implicit_tls, name=name)
+        talk = await call.under(newest)
         if talk.handshake is None:
             return {"TLSv1": _accepted(talk), "TLSv1.1": _accepted(talk)}
         if talk.handshake.version == "TLSv1":  # the newest is taken where both are offered
             return {"TLSv1": True, "TLSv1.1": False}
-        talk = await converse(peer, oldest, self._terms, implicit_tls=implicit_tls, name=name)
+        talk = await call.under(oldest)
         return {"TLSv1": _accepted(talk), "TLSv1.1": True}
 
 
 def _accepted(talk: Talk) -> bool | None:
     if talk.handshake is not None:
         return True
-    return False if talk.offered else None
+    return False if talk.offered and talk.answered else None
 
 
 def legacy_context(newest: ssl.TLSVersion) -> ssl.SSLContext | None:

@@ -11,6 +11,7 @@ import pytest
 from gateway.delivery import dsn
 from gateway.model import Assurance, Envelope, NextHop, Recipient, ShareState
 from gateway.notices import SELF, Failure
+from gateway.store import tables
 from gateway.store.units import Unit
 from tests.unit.composition import POLICY, SECRET, World, decided, message, world
 
@@ -73,3 +74,26 @@ def test_to_another_domain_of_the_agency_it_goes_by_mx(at: World) -> None:
 def test_an_international_sender_is_asked_for_with_smtputf8(at: World) -> None:
     at.store.commit(notice(at, sender="zoë@council.test"))
     assert at.shares()[0].smtputf8
+
+
+def test_a_letter_is_plain_text_from_a_program_to_be_answered_by_nobody(at: World) -> None:
+    text = f"{'word ' * 40}\n\nEnd.\n"
+    at.store.commit(at.notices.letter("register@council.test", "Secure domain suspended", text, 1e9))
+    ((share, said),) = at.notifications()
+    assert (share.sender, share.client, share.recipient.address) == ("", SELF, "register@council.test")
+    head, _, body = said.partition(b"\r\n\r\n")
+    fields = head.split(b"\r\n")
+    assert b"Auto-Submitted: auto-generated" in fields and b"Subject: Secure domain suspended" in fields
+    assert b"To: register@council.test" in fields and b"Date: Sun, 09 Sep 2001 01:46:40 +0000" in fields
+    assert b"\n" not in body.replace(b"\r\n", b"") and max(map(len, said.split(b"\r\n"))) <= 78
+    assert decided(share).next_hop == NextHop("mx.council.test", 2525)
+    (content,) = at.contents("decision")
+    assert [reason["code"] for reason in content["reasons"]] == ["letter"]
+
+
+def test_a_letter_to_an_address_with_accents_says_so_to_the_server(at: World) -> None:
+    at.store.commit(at.notices.letter("zo\u00eb@council.test", "Ends \u2013 soon", "Caf\u00e9 again\n", 1e9))
+    ((_, said),) = at.notifications()
+    assert b"To: zo\xc3\xab@council.test\r\n" in said and b"Caf=C3=A9 again" in said
+    (row,) = at.rows(tables.message)
+    assert row.smtputf8

@@ -99,3 +99,23 @@ def test_a_key_ring_that_cannot_be_asked_is_no_missing_key() -> None:
         Destinations(broken).lookup(
             "jo@health.example", "council.example", snapshot(keys=(PinnedKey(fingerprint=SHARED),)), NOW
         )
+
+
+@pytest.mark.parametrize(
+    ("suspensions", "recipient", "suspended"),
+    [
+        ({"health.example": "bad"}, "jo@health.example", "bad"),
+        ({"health.example": "bad"}, "jo@HEALTH.example", "bad"),
+        ({"health.example": "bad"}, "jo@ward.health.example", ""),
+        ({"*.health.example": "bad"}, "jo@ward.health.example", "bad"),
+        ({"ward.health.example": "bad"}, "jo@ward.health.example", "bad"),
+        ({"stranger.example": "bad"}, "jo@stranger.example", ""),
+        ({}, "jo@health.example", ""),
+    ],
+)
+def test_a_suspended_entry_is_told_with_its_reason(
+    suspensions: dict[str, str], recipient: str, suspended: str
+) -> None:
+    under = snapshot(entry("health.example"), entry("*.health.example"))
+    facts = Destinations(usable, lambda: suspensions).lookup(recipient, "council.example", under, NOW)
+    assert facts.suspended == suspended

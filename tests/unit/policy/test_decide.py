@@ -302,12 +302,21 @@ def test_secure_domains_at_both_ends_are_allowed_over_authenticated_transport() 
          "recipient-not-registered"),
         ({"entry": entry("health.example", assurance=RegisterAssurance.PINNED), "sender_entry": SENDER_ENTRY},
          "no-pin"),
+        ({"entry": ENTRY, "sender_entry": SENDER_ENTRY, "suspended": "its certificate has expired"}, "suspended"),
     ],
 )  # fmt: skip
 def test_a_domain_that_is_not_in_force_is_not_secure(changes: dict[str, Any], code: str) -> None:
     decision = decided(CLEAR, destination(**changes))
     assert ended(decision) == (Verdict.REFUSE, 8, None)
     assert code in codes(decision)
+
+
+def test_a_suspended_domain_falls_to_the_next_step_and_its_record_says_why() -> None:
+    known = {"entry": ENTRY, "sender_entry": SENDER_ENTRY, "suspended": "its certificate has expired"}
+    decision = decided(CLEAR, destination(OPENPGP_PARTNER, keys=(USABLE,), **known))
+    assert ended(decision)[:2] == (Verdict.PROTECT, 7)
+    (reason,) = [each for each in decision.reasons if each.code == "suspended"]
+    assert reason.text == "The recipient's domain is suspended in the register: its certificate has expired."
 
 
 def test_an_entry_is_in_force_on_its_first_and_last_day() -> None:

@@ -67,6 +67,7 @@ ENDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "malformed": (replace(ATTACHED, malformed=True), {}),
     "no-attachment": (CLEAR, {}),
     "unproven": (CLEAR, {"to": SECURE, "without": frozenset({"secure-domains"})}),
+    "suspended": (CLEAR, {"to": replace(SECURE, suspended="its certificate has expired")}),
 }
 
 
