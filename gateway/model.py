@@ -96,9 +96,11 @@ class Verdict(StrEnum):
 
 
 class Method(StrEnum):
-    """How a share is made compliant."""
+    """How a share is made compliant: the message as a whole by OpenPGP or S/MIME, or its parts by a password."""
 
     OPENPGP = "openpgp"
+    SMIME = "smime"
+    PASSWORD = "password"
 
 
 class Enforcement(StrEnum):
@@ -261,6 +263,62 @@ class KeyFacts:
     key_ids: tuple[str, ...] = ()  # of the primary key and its subkeys, 16 upper-case hexadecimal digits
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """An S/MIME certificate that may be used for a recipient, and whether it can be now."""
+
+    fingerprint: str  # lower-case hexadecimal SHA-256 of the DER
+    usable: bool
+    problem: str = ""  # one sentence, where not usable
+    expires: str = ""  # ISO date
+    authenticated: bool = False  # its owner's software reads authEnvelopedData (RFC 5083)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordFacts:
+    """How attachments can be encrypted by a password for a recipient, and whether that is possible now."""
+
+    mode: str  # "shared" or "per-message"
+    usable: bool
+    problem: str = ""  # one sentence, where not usable
+    secret: str = ""  # id of the shared password in the store
+    expires: str = ""  # ISO date, of a shared one
+
+
+# ---------------------------------------------------------------- protection
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What stage 5 is asked for: one form of a message, for the recipients of one partner who share method and keys."""
+
+    method: Method
+    keys: tuple[str, ...]  # as in `Decision.keys`
+    message: str  # id
+    received_at: datetime
+    sender: str
+    agency: str  # id
+    partner: str  # id
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSecret:
+    """A password that was made for one message: it must be stored, sealed, together with what it opens."""
+
+    id: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """A message made compliant. `scheme` is in words for the record."""
+
+    content: bytes = field(repr=False)
+    scheme: str = ""
+    secret: MadeSecret | None = None
+
+
 # ---------------------------------------------------------------- decision
 
 
@@ -334,7 +392,7 @@ class Decision:
     method: Method | None = None
     requirement: Requirement = Requirement()
     next_hop: NextHop | None = None
-    keys: tuple[str, ...] = ()  # fingerprints to encrypt to
+    keys: tuple[str, ...] = ()  # fingerprints; of a password "shared:" and its id, or "message:" and partner
     reasons: tuple[Reason, ...] = ()
     advice: str = ""  # one sentence for the sender: what to do next; "" where nothing is to be done
     purpose: Purpose | None = None

@@ -94,6 +94,39 @@ class OpenPgp(Frozen):
     processes: Count = 4
 
 
+class Smime(Frozen):
+    """The certificates of partners that the gateway holds."""
+
+    certificates: Path = Path("certificates")  # folder of DER files, in the state folder where relative
+
+
+class Rendering(Frozen):
+    """The processes that turn message texts into PDF: hostile HTML meets them, not a worker."""
+
+    processes: Count = 1  # per worker
+    timeout: Seconds = 60.0
+    memory: Count = 1024 * 1024 * 1024  # bytes of address space
+
+
+class Passwords(Frozen):
+    """How passwords reach people. Keys are files (or credentials of systemd)."""
+
+    notify_key: Path | None = None  # API key of GOV.UK Notify
+    notify_template: str = ""  # id of the template, with the placeholders that docs/passwords.md names
+    notify_url: str = ""  # default: the service's own
+    webhook_url: str = ""
+    webhook_key: Path | None = None  # HMAC-SHA256 key of the webhook's signature
+    keep_days: Count = 90  # a password made for one message can be asked for so long
+
+
+class DkimKey(Frozen):
+    """What the gateway signs with for one sender domain whose own signature its encryption breaks (RFC 6376)."""
+
+    domain: str
+    selector: str = Field(min_length=1)
+    key: Path  # PEM
+
+
 class Delivery(Frozen):
     """How shares leave."""
 
@@ -156,6 +189,10 @@ class Settings(Frozen):
     limits: Limits = Limits()
     store: Store
     openpgp: OpenPgp = OpenPgp()
+    smime: Smime = Smime()
+    rendering: Rendering = Rendering()
+    passwords: Passwords = Passwords()
+    dkim: tuple[DkimKey, ...] = ()
     delivery: Delivery = Delivery()
     monitoring: Monitoring = Monitoring()
     posture: Posture = Posture()
@@ -182,6 +219,11 @@ class Settings(Frozen):
     def key_ring(self) -> Path:
         """The GNUPGHOME of the gateway's own: `openpgp.home`, in the state folder where relative."""
         return self.state / self.openpgp.home
+
+    @property
+    def certificates(self) -> Path:
+        """The folder of partners' certificates."""
+        return self.state / self.smime.certificates
 
     @property
     def bodies(self) -> Path:

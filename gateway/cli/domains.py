@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 import typer
 
 from gateway.cli.common import clean, config_option, err, json_option, load, out, print_json, table
+from gateway.directory.domains import covers
 from gateway.directory.load import load_snapshot
 from gateway.directory.model import RegisterEntry, Snapshot
 from gateway.settings import Settings
@@ -53,12 +54,21 @@ def list_domains(config: config_option = None, json: json_option = False) -> Non
         snapshot = load_snapshot(settings)
         err.print("Nothing is in force yet: this is what the files say.", style="yellow", soft_wrap=True)
     today = _today()
-    standings = [Standing(entry, suspended.get(entry.domain, ""), today) for entry in snapshot.register_]
+    standings = [Standing(entry, _suspended(entry, suspended, snapshot), today) for entry in snapshot.register_]
     if json:
         for standing in standings:
             print_json(_as_json(standing))
         return
     _show(standings)
+
+
+def _suspended(entry: RegisterEntry, suspended: dict[str, str], snapshot: Snapshot) -> str:
+    """Why the entry, or which of the domains that a wildcard covers, is suspended; "" where none is."""
+    if entry.domain in suspended:
+        return suspended[entry.domain]
+    others = {each.domain for each in snapshot.register_}
+    covered = {name: why for name, why in suspended.items() if covers(entry.domain, name) and name not in others}
+    return "; ".join(f"{domain}: {why}" for domain, why in sorted(covered.items()))
 
 
 def _today() -> date:

@@ -8,9 +8,10 @@ refused; 2: usage. The verdict counts, also for a client that is only observed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ from gateway.destinations.lookup import Destinations
 from gateway.directory.domains import DomainError, normalise_address
 from gateway.directory.load import load_snapshot
 from gateway.directory.model import Snapshot
-from gateway.errors import ProtectionError, StartupError
+from gateway.errors import GatewayError, ProtectionError, StartupError
 from gateway.inspection import inspect_message
 from gateway.model import Client, Decision, Envelope, KeyFacts, MessageFacts, Recipient, Verdict
 from gateway.policy.decide import decide
@@ -50,7 +51,7 @@ def explain(
     handed_over_by = _client(settings, client, envelope)
     now = datetime.now(UTC)
     facts = inspect_message(_read(file), clues=clues(snapshot, envelope, now.date()))
-    decisions = explained(facts, envelope, handed_over_by, snapshot, key_facts(settings), now)
+    decisions = explained(facts, envelope, handed_over_by, snapshot, key_facts(settings), now, suspended(settings))
     if as_json:
         common.print_json(as_object(snapshot.id, decisions))
     else:
@@ -65,9 +66,10 @@ def explained(
     snapshot: Snapshot,
     keys: Callable[[str, datetime], KeyFacts],
     now: datetime,
+    suspensions: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Decision, ...]:
     """The decision for each recipient, in order, at the time `now` (aware, UTC)."""
-    destinations = Destinations(keys)
+    destinations = Destinations(keys, lambda: suspensions)
     sender_domain = envelope.sender_domain or client.sender_domains[0]
     return tuple(
         decide(
@@ -80,6 +82,21 @@ def explained(
         )
         for recipient in envelope.recipients
     )
+
+
+def suspended(settings: Settings) -> Mapping[str, str]:
+    """Why domains of the register do not count now, as the store has it; without a store that can be read, nothing."""
+    from gateway.store import Store
+    from gateway.store.domains import suspensions
+
+    if not settings.posture.enabled or (not settings.store.url and not (settings.state / "gateway.db").exists()):
+        return {}
+    try:
+        with Store.open(settings) as store, store.reading() as connection:
+            return suspensions(connection)
+    except GatewayError as error:
+        common.err.print(f"Suspended domains are not known here: {error}", style="yellow", soft_wrap=True)
+        return {}
 
 
 def as_object(snapshot_id: str, decisions: tuple[Decision, ...]) -> dict[str, Any]:

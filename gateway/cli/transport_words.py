@@ -80,5 +80,6 @@ def _until(transport: Json) -> str:
 def _published(transport: Json) -> list[str]:
     lines = [_DNSSEC[transport["dnssec"]]] if transport.get("dnssec") in _DNSSEC else []
     if transport.get("sts_id"):
-        lines.append(f"MTA-STS policy {transport['sts_id']} of the domain was in force, in mode {transport['sts_mode']}.")
+        mode = transport.get("sts_mode", "")
+        lines.append(f"MTA-STS policy {transport['sts_id']} of the domain was in force, in mode {mode}.")
     return lines

@@ -15,6 +15,7 @@ import structlog
 from gateway.delivery.destination import MOST_TARGETS, Destinations, Route, Target
 from gateway.delivery.expectation import Expectation
 from gateway.delivery.faults import (
+    ConnectionLost,
     Dropped,
     HostFault,
     RequireTlsRefused,
@@ -38,6 +39,7 @@ from gateway.transport.resolver import Resolver
 from gateway.transport.sts_policies import StsFinding
 
 SHARE_OF_LEASE = 0.9  # the attempt ends before another worker may take the shares
+SHARE_OF_REST = 0.5  # of the attempt's time, for one connection to prove itself
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +74,7 @@ class Deliverer:
 
     async def deliver(self, job: Job) -> tuple[AttemptResult, ...]:
         """Tries once. One result per share, in order."""
-        attempt = Attempt(job)
+        attempt = Attempt(job, ends=asyncio.get_running_loop().time() + self._most_time)
         try:
             async with asyncio.timeout(self._most_time):
                 await self._deliver(attempt)
@@ -156,21 +158,32 @@ class Deliverer:
                 left -= 1
                 target = Target(host.name, address, host.port, host.implicit_tls)
                 try:
-                    await self._transact(slot, await self._open(target, expected, job, route), attempt)
+                    await self._transact(slot, await self._open(target, expected, attempt, route), attempt)
                 except HostFault as fault:
                     faults.append(fault)
                 if not attempt.open_shares:
                     return faults
         return faults
 
-    async def _open(self, target: Target, expected: Expectation, job: Job, route: Route) -> Session:
+    async def _open(self, target: Target, expected: Expectation, attempt: Attempt, route: Route) -> Session:
+        job = attempt.job
         try:
-            session = await open_session(target, expected, self._terms)
+            session = await self._opened_in_time(target, expected, attempt)
         except HostFault as fault:
             self._seen.failed(job, route, target, expected, fault)
             raise
         self._seen.opened(job, route, target, expected, session)
         return session
+
+    async def _opened_in_time(self, target: Target, expected: Expectation, attempt: Attempt) -> Session:
+        """A host that hangs has half of the time that is left, so that those behind it have their turn."""
+        limit = (attempt.ends - asyncio.get_running_loop().time()) * SHARE_OF_REST
+        try:
+            async with asyncio.timeout(limit):
+                return await open_session(target, expected, self._terms)
+        except TimeoutError as error:
+            text = f"{target.host}[{target.address}] was not ready for mail within {limit:.0f} s"
+            raise ConnectionLost("4.4.2", text, target.host) from error
 
     async def _transact(self, slot: Slot, session: Session, attempt: Attempt) -> None:
         try:

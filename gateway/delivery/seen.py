@@ -21,7 +21,6 @@ from gateway.transport.certificate import matched_name
 from gateway.transport.sts_policies import StsFinding
 from gateway.transport.tlsrpt import PolicyType, ResultType, SessionSeen
 
-
 _POLICY_FAULTS = {"tls-certificate": ResultType.STS_WEBPKI_INVALID, "invalid": ResultType.STS_POLICY_INVALID}
 
 

@@ -355,8 +355,11 @@ async def _ehlo(session: Session, expected: Expectation, terms: Terms) -> None:
     if reply.code == 250:
         session.offer = read_offer(reply)
         return
-    if reply.code not in (500, 502, 504) or (expected.tls_must and not session.secured):
+    if reply.code not in (500, 502, 504):
         raise TurnedAway(reply, session.peer.host)
+    if expected.tls_must and not session.secured:
+        text = f"{session.peer.host} knows no EHLO and so no STARTTLS, and {_asked(expected)}"
+        raise Unproven("4.7.10", text, session.peer.host, ResultType.STARTTLS_NOT_SUPPORTED)
     session.send(b"HELO %s\r\n" % terms.hostname.encode("ascii"))
     reply = await session.reply(terms.reply_timeout)
     if reply.code != 250:
@@ -367,9 +370,17 @@ async def _ehlo(session: Session, expected: Expectation, terms: Terms) -> None:
 async def _upgrade(session: Session, expected: Expectation, terms: Terms) -> None:
     host = session.peer.host
     session.send(b"STARTTLS\r\n")
-    reply = await session.reply(terms.reply_timeout)
+    try:
+        reply = await session.reply(terms.reply_timeout)
+        if reply.code == 220:
+            await _secure(session, expected, terms)
+    except ConnectionLost as error:
+        if not expected.tls_must:
+            raise
+        # Whoever cuts the line at STARTTLS strips it as well as one who leaves it out of EHLO.
+        text = f"{host} did not follow STARTTLS with TLS: {error.text}"
+        raise Unproven("4.7.10", text, host, ResultType.STARTTLS_NOT_SUPPORTED) from error
     if reply.code == 220:
-        await _secure(session, expected, terms)
         await _ehlo(session, expected, terms)
         return
     if expected.tls_must:

@@ -9,6 +9,7 @@ been taken by the peer; once the final dot was written, a lost reply defers inst
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 
 from gateway.delivery.faults import Dropped, HostFault, Unproven
@@ -30,6 +31,7 @@ class Attempt:
     job: Job
     settled: dict[str, AttemptResult] = field(default_factory=dict)
     committed: bool = False  # the final dot was written: the peer may have the message
+    ends: float = math.inf  # when it must be over, by the event loop's clock
 
     @property
     def open_shares(self) -> list[JobShare]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.directory.model import Partner, RegisterEntry
-from gateway.model import KeyFacts
+from gateway.model import CertificateFacts, KeyFacts, PasswordFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,5 +17,7 @@ class DestinationFacts:
     partner: Partner | None = None
     entry: RegisterEntry | None = None  # of the recipient's domain, in force today
     sender_entry: RegisterEntry | None = None  # of the sender's domain, in force today
+    certificates: tuple[CertificateFacts, ...] = ()  # pinned or trusted, for the address, else for the partner
+    password: PasswordFacts | None = None
     suspended: str = ""  # why the entry of the recipient's domain does not count now, one sentence; "" where it does
     keys: tuple[KeyFacts, ...] = ()  # pinned to the address, else to the partner

@@ -49,6 +49,27 @@ class PinnedKey(Frozen):
     address: str = ""
 
 
+class PinnedCertificate(Frozen):
+    """An S/MIME certificate that an administrator pinned: to one address, or to the whole partner."""
+
+    fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")  # SHA-256 of the DER
+    address: str = ""
+
+
+class PasswordRule(Frozen):
+    """How attachments are encrypted by a password for a partner, and how the password gets there: never by mail to it.
+
+    `tell`: "sender" rings the recipient; "sms" goes to `telephone` by GOV.UK Notify; "webhook" to a service of the
+    agency's own. `others`: what is neither PDF nor Office goes into one ZIP, or into the PDF of the body.
+    """
+
+    mode: Literal["shared", "per-message"] = "per-message"
+    tell: Literal["sender", "sms", "webhook"] = "sender"
+    telephone: str = ""  # E.164, of the single point of contact
+    others: Literal["zip", "embed"] = "zip"
+    covering_note: str = ""  # instead of the built-in text; see docs/passwords.md for its placeholders
+
+
 class Route(Frozen):
     """A configured next hop instead of the domain's MX. `tls` can only raise what a decision requires."""
 
@@ -83,6 +104,8 @@ class Partner(Frozen):
     country: str = Field(default="GB", pattern=r"^[A-Z]{2}$")
     protection: tuple[Method, ...] = ()
     keys: tuple[PinnedKey, ...] = ()
+    certificates: tuple[PinnedCertificate, ...] = ()
+    password: PasswordRule | None = None
     route: Route | None = None
     service: Service | None = None  # through which the partner is reached
     onward: Service | None = None  # through which the partner, as an agency that sends, reaches anybody
@@ -161,6 +184,10 @@ class Policy(Frozen):
     delay_notice_minutes: int = Field(default=240, ge=1)
     register_owner: str = ""  # address that is told about the register's domains; default: the postmaster
     suspend_after_checks: int = Field(default=3, ge=1)  # checks in a row that prove the contrary of what an entry says
+    discover_keys: tuple[Literal["wkd", "openpgpkey", "smimea", "mail"], ...] = ()  # where candidates are looked for
+    trust_keys_by: tuple[Literal["wkd", "dnssec"], ...] = ()  # what makes a candidate trusted; empty: an administrator
+    check_revocation: bool = False  # OCSP and CRL, where a certificate names them
+    tell_sender: Literal["never", "protected"] = "never"  # a notice to the sender where the gateway encrypted
     rules: tuple[PurposeRule, ...] = ()
     common_passwords: tuple[Guess, ...] = Field(default=(), max_length=500)
     watch_words: tuple[WatchWord, ...] = Field(default=(), max_length=1000)

@@ -2,7 +2,8 @@
 
 Guarantees: a path is one plain mailbox or, for MAIL, the null path; what could make a relay out of us (source
 routes, percent hack, bang paths, quoted local parts, address literals) is refused by name (RFC 5321 section 4.1.2
-lets a server do so; promise 9). Parameters are those of SIZE, 8BITMIME, SMTPUTF8, DSN, REQUIRETLS; unknown ones are refused.
+lets a server do so; promise 9). Parameters are those of SIZE, 8BITMIME, SMTPUTF8, DSN and REQUIRETLS; unknown ones are
+refused.
 Failures: `CommandError` holding the reply.
 """
 

@@ -21,7 +21,6 @@ from gateway.model import (
     Envelope,
     Limb,
     MessageFacts,
-    Method,
     Proof,
     Purpose,
     Reason,
@@ -36,7 +35,6 @@ from gateway.policy.case import (
     EMAIL_CLAUSE,
     RECORD_CLAUSE,
     Case,
-    Judge,
     Match,
     Passed,
     Step,
@@ -45,6 +43,7 @@ from gateway.policy.case import (
     weakest,
 )
 from gateway.policy.encrypted import encrypted_attachments, encrypted_whole
+from gateway.policy.protect import protect
 from gateway.policy.purpose import resolve
 from gateway.policy.service import encrypted_service
 
@@ -245,64 +244,6 @@ def required_by(entry: RegisterEntry, route: Route | None) -> Requirement:
 
 def _in_force(entry: RegisterEntry | None, today: date) -> bool:
     return entry is not None and entry.in_force(today)
-
-
-# ---------------------------------------------------------------- step 7: protect
-
-
-def protect(case: Case) -> Match | Passed:
-    """Step 7: the first method in the partner's order of preference that is possible now."""
-    partner = case.partner
-    if partner is None or not partner.protection:
-        text = "No method of protection is configured for the partner."
-        return (Reason(7, "no-method", text, EMAIL_CLAUSE),)
-    passed: list[Reason] = []
-    for method in partner.protection:
-        possible = METHODS.get(method)
-        if possible is None:
-            passed.append(Reason(7, "method-unknown", f"The method {method} is not available here.", EMAIL_CLAUSE))
-            continue
-        found = possible(case)
-        if isinstance(found, Match):
-            return replace(found, reason=replace(found.reason, text=_told(passed, found.reason.text)))
-        passed.extend(found)
-    return tuple(passed)
-
-
-def _told(passed: list[Reason], text: str) -> str:
-    return " ".join([*(reason.text for reason in passed), text])
-
-
-def openpgp(case: Case) -> Match | Passed:
-    """Encrypt to every usable key that the directory pins for the recipient."""
-    known = case.destination.keys
-    usable = tuple(key.fingerprint for key in known if key.usable)
-    unusable = " ".join(
-        f"Key {key.fingerprint} cannot be used: {_sentence(key.problem)}" for key in known if not key.usable
-    )
-    if not known:
-        return (Reason(7, "no-key", "No OpenPGP key is pinned for the recipient.", EMAIL_CLAUSE),)
-    if not usable:
-        return (Reason(7, "no-usable-key", unusable, EMAIL_CLAUSE),)
-    way = to_partner(case.partner, case.destination.recipient, case.policy.least_transport)
-    text = f"Will be encrypted with OpenPGP to {len(usable)} pinned key{'s' if len(usable) > 1 else ''}. {unusable}"
-    return Match(
-        Verdict.PROTECT,
-        Reason(7, "openpgp", text.rstrip(), EMAIL_CLAUSE),
-        Limb.ENCRYPTED_SERVICE,
-        Method.OPENPGP,
-        requirement=way.requirement,
-        next_hop=way.next_hop,
-        keys=usable,
-        wire_recipient=way.wire_recipient,
-    )
-
-
-def _sentence(problem: str) -> str:
-    return f"{(problem or 'no reason known').rstrip('.')}."
-
-
-METHODS: dict[Method, Judge] = {Method.OPENPGP: openpgp}
 
 
 # ---------------------------------------------------------------- step 8: otherwise

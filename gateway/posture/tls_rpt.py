@@ -8,6 +8,7 @@ from __future__ import annotations
 from gateway.posture.model import Check, Outcome
 from gateway.posture.questions import texts, unanswered
 from gateway.transport.resolver import LookupFailed, Resolver
+from gateway.transport.tlsrpt import parse_record
 
 NAME = "tls-rpt"
 
@@ -29,16 +30,10 @@ def judge(found: tuple[str, ...]) -> Check:
     if len(records) > 1:
         text = f"there are {len(records)} TLS-RPT records, which is as good as none"
         return Check(NAME, Outcome.FOUND, f"T{text[1:]}.", facts={"records": len(records)}, wrong=(text,))
-    places: tuple[str, ...] = ()
-    for tag in records[0].split(";")[1:]:
-        name, equals, value = tag.partition("=")
-        if equals and name.strip() == "rua":
-            places = tuple(place.strip() for place in value.split(",") if place.strip())
-            break
-    if not places:
-        text = "the TLS-RPT record names no place for reports"
+    wish = parse_record(found)
+    if wish is None or not wish.places:
+        what = "is malformed" if wish is None else "names no mailto or https place"
+        text = f"the TLS-RPT record {what}"
         return Check(NAME, Outcome.FOUND, f"T{text[1:]}.", wrong=(text,))
-    known = [place for place in places if place.startswith(("mailto:", "https:"))]
-    wrong = () if known else ("the TLS-RPT record names no mailto or https place",)
-    said = f"Reports go to {', '.join(places[:3])}."
-    return Check(NAME, Outcome.FOUND, said, facts={"rua": list(places)}, wrong=wrong)
+    places = [place.uri for place in wish.places]
+    return Check(NAME, Outcome.FOUND, f"Reports go to {', '.join(places[:3])}.", facts={"rua": places})

@@ -199,3 +199,43 @@ tls_report = Table(
     Column("at", Float, nullable=False),
     Column("note", Text, nullable=False),
 )
+
+# ---------------------------------------------------------------- keys and passwords
+
+secret = Table(  # passwords, sealed
+    "secret",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("partner", Text, nullable=False),
+    Column("mode", String(16), nullable=False),  # "shared", "per-message"
+    Column("message", String(26), nullable=False, index=True),  # "" for a shared one
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),  # a shared one is not used after it, one for a message is erased
+    Column("retired_at", Float),  # a shared one that another replaced; NULL while in use
+    Column("told", String(16), nullable=False),  # how it goes out: "sender", "sms", "webhook", "administrator"
+    Column("told_at", Float),  # NULL until it was handed over
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("due_at", Float),  # when it is to be handed over; NULL where done, or not the gateway's to do
+)
+
+candidate = Table(  # keys and certificates that were found, not pinned
+    "candidate",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),  # "openpgp", "smime"
+    Column("address", String(254), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("found_by", String(16), nullable=False),  # "wkd", "openpgpkey", "smimea", "mail"
+    Column("material", LargeBinary, nullable=False),  # public: the key or certificate as found
+    Column("state", String(16), nullable=False),  # "waiting", "trusted", "revoked", "refused"
+    Column("replaces", String(64), nullable=False),  # fingerprint of the trusted one that it would replace, "" for none
+    Column("expires", String(10), nullable=False),  # ISO date, "" for never
+    Column("first_seen", Float, nullable=False),
+    Column("last_seen", Float, nullable=False),
+    Column("decided_by", Text, nullable=False),  # "" while it waits
+    Column("decided_at", Float),
+    Column("reason", Text, nullable=False),
+)
+Index("candidate_address", candidate.c.kind, candidate.c.address)
+Index("candidate_once", candidate.c.kind, candidate.c.address, candidate.c.fingerprint, unique=True)

@@ -355,7 +355,7 @@ def test_two_administrators_do_not_overwrite_each_other(store: Store) -> None:
 
 
 def test_a_snapshot_of_an_older_version_keeps_its_id_and_counts_as_the_same(store: Store) -> None:
-    """A version that knows more fields must neither take its own directory for a foreign one, nor fail to replace it."""
+    """A version that knows more fields must not take its own directory for a foreign one, nor fail to replace it."""
     policy = {"purposes": {"3.5.1": "x"}, "bases": {}, "conditions": {}}
     now = Snapshot.model_validate({"partners": [], "register": [], "policy": policy})
     older = json.loads(now.canonical)

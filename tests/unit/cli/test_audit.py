@@ -158,7 +158,7 @@ def test_show_tells_a_share_s_story_in_words(run: Any, identifier: str) -> None:
         "step 5: Both domains are in the register. (clause 5.3.4)",
         "Attachment 1: pdf, none, 9 bytes, SHA-256 ddd",
         "Delivered: the recipient's mail server took it over.",
-        "The server proved its identity before the message was sent by a certificate of a trusted authority, for the name mx",
+        "The server proved its identity before the message was sent by a certificate of a trusted authority, for",
     ):
         assert words in output
     assert "\x1b[31m" not in output

@@ -1,4 +1,4 @@
-"""What a destination publishes: asked in order, believed only where DNSSEC secures it, and never lowered by an error."""
+"""What a destination publishes: asked in order, believed only where DNSSEC secures it, never lowered by an error."""
 
 from __future__ import annotations
 

@@ -284,6 +284,10 @@ def test_policy_may_ask_for_strong_attachments() -> None:
 # ---- step 5
 
 
+def by_name(name: str) -> Requirement:
+    return Requirement(Assurance.AUTHENTICATED, (name,), proof=Proof.PKIX)
+
+
 def test_secure_domains_at_both_ends_are_allowed_over_authenticated_transport() -> None:
     decision = decided(CLEAR, SECURE)
     assert ended(decision) == (Verdict.ALLOW, 5, Limb.SECURE_DOMAINS)
@@ -328,10 +332,10 @@ def test_an_entry_is_in_force_on_its_first_and_last_day() -> None:
     ("route", "changes", "requirement"),
     [
         (None, {}, Requirement(Assurance.AUTHENTICATED, proof=Proof.PKIX)),
-        (None, {"mx": ("mx.health.example",)}, Requirement(Assurance.AUTHENTICATED, ("mx.health.example",), proof=Proof.PKIX)),
-        (ROUTE, {}, Requirement(Assurance.AUTHENTICATED, ("relay.health.example",), proof=Proof.PKIX)),
-        (Route(host="192.0.2.1", names=("a.example",)), {}, Requirement(Assurance.AUTHENTICATED, ("a.example",), proof=Proof.PKIX)),
-        (ROUTE, {"mx": ("mx.health.example",)}, Requirement(Assurance.AUTHENTICATED, ("mx.health.example",), proof=Proof.PKIX)),
+        (None, {"mx": ("mx.health.example",)}, by_name("mx.health.example")),
+        (ROUTE, {}, by_name("relay.health.example")),
+        (Route(host="192.0.2.1", names=("a.example",)), {}, by_name("a.example")),
+        (ROUTE, {"mx": ("mx.health.example",)}, by_name("mx.health.example")),
         (
             None,
             {"assurance": RegisterAssurance.PINNED, "pins": (PIN,), "next_pins": ("ca:" + PIN,)},

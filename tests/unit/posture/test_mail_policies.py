@@ -78,7 +78,7 @@ def test_the_organisational_domain_is_by_the_public_suffix_list() -> None:
         ((), "absent", ""),
         (("v=TLSRPTv1; rua=mailto:t@school.test,https://r.test/x",), "found", ""),
         (("v=TLSRPTv1;rua=mailto:a@b.test", "v=TLSRPTv1;rua=mailto:c@d.test"), "found", "2 TLS-RPT records"),
-        (("v=TLSRPTv1; ruf=mailto:t@school.test",), "found", "names no place"),
+        (("v=TLSRPTv1; ruf=mailto:t@school.test",), "found", "malformed"),
         (("v=TLSRPTv1; rua=ftp://school.test",), "found", "no mailto or https"),
         (("v=TLSRPTv2; rua=mailto:t@school.test",), "absent", ""),
     ],
