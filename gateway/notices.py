@@ -88,6 +88,7 @@ class Notices:
             now=datetime.fromtimestamp(now, UTC),
             envid=envelope.envid,
             smtputf8=envelope.smtputf8,
+            requiretls=envelope.requiretls,
         )
         metrics.notification_queued(kind.value)
         return self._queue(identity, envelope, agency, dsn.build(report), now)

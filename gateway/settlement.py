@@ -26,6 +26,7 @@ from gateway.model import (
     Limb,
     Notify,
     Outcome,
+    Proof,
     Purpose,
     ShareState,
     Verdict,
@@ -41,6 +42,7 @@ from gateway.store.units import Finish, Replan, Requeue, Row, Unit, join
 log = get_logger("settlement")
 
 _UNPROVEN = "4.7."  # RFC 3463 X.7.z: the security that was required could not be had
+_LOOKUP_FAILED = "4.4.3"  # RFC 3463 X.4.3: directory server failure
 
 
 class Settlement:
@@ -65,7 +67,7 @@ class Settlement:
             return self.ended(share, decision, result, body, now, result.reply)
         proving = decision.limb is Limb.SECURE_DOMAINS and decision.enforced
         given_up = self._given_up_at(share, proving)
-        if proving and now >= (share.deadline_at or now) and result.status.startswith(_UNPROVEN):
+        if proving and now >= (share.deadline_at or now) and _unproven(decision, result):
             return await self._decide_again(share, decision, result, body, now)
         if now >= given_up:
             reason = f"not delivered within the time allowed; the last try said: {result.reply}"
@@ -256,6 +258,17 @@ class Settlement:
 
     def _advice(self, decision: Decision) -> str:
         return decision.advice or "Ring the recipient's single point of contact if it is urgent"
+
+
+def _unproven(decision: Decision, result: AttemptResult) -> bool:
+    """True where the proof is what is missing: not where a proven server says 4.7.z itself, as greylisting does.
+
+    DANE rests on DNS from the MX on: what cannot be looked up is not proven (RFC 7672 section 2.1.1).
+    """
+    if result.evidence is not None and result.evidence.assurance >= decision.requirement.assurance:
+        return False
+    by_dane = decision.requirement.proof is Proof.DANE
+    return result.status.startswith(_UNPROVEN) or (by_dane and result.status == _LOOKUP_FAILED)
 
 
 def _envelope(share: StoredShare) -> Envelope:

@@ -129,11 +129,12 @@ class Destinations:
             if normal_name(domain) == self._own:
                 raise RouteRefused("5.4.6", f"the mail server of {domain} is this gateway itself")
             return [domain]
-        preferences = [self._preference(domain, record) for record in answer.records]
-        if any(host == "" for _, host in preferences):
-            if len(preferences) == 1:
-                raise RouteRefused("5.1.10", f"the domain {domain} accepts no mail (null MX)")
-            preferences = [pair for pair in preferences if pair[1]]
+        if len(answer.records) == 1 and answer.records[0].partition(" ")[2] == ".":
+            raise RouteRefused("5.1.10", f"the domain {domain} accepts no mail (null MX)")
+        # One mistake among them must not hold up mail that the others take.
+        preferences = [pair for pair in map(_preference, answer.records) if pair is not None]
+        if not preferences:
+            raise RouteUnknown("4.4.3", f"no MX record of {domain} names a host")
         random.shuffle(preferences)
         preferences.sort(key=lambda pair: pair[0])
         own = [preference for preference, host in preferences if normal_name(host) == self._own]
@@ -144,13 +145,12 @@ class Destinations:
             raise RouteRefused("5.4.6", f"the mail server of {domain} is this gateway itself")
         return [host for _, host in preferences]
 
-    @staticmethod
-    def _preference(domain: str, record: str) -> tuple[int, str]:
-        preference, _, host = record.partition(" ")
-        name = normal_name(host)
-        if not preference.isdigit() or (host != "." and (not name or address_of(name))):
-            raise RouteUnknown("4.4.3", f"an MX record of {domain} is malformed")
-        return int(preference), name
+
+def _preference(record: str) -> tuple[int, str] | None:
+    """Preference and host of an MX record; None where it names no host."""
+    preference, _, host = record.partition(" ")
+    name = normal_name(host)
+    return (int(preference), name) if preference.isdigit() and name and address_of(name) is None else None
 
 
 def _read_hosts(path: Path) -> dict[str, tuple[str, ...]]:

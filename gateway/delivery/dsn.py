@@ -2,8 +2,9 @@
 
 Guarantees: three parts, CRLF line ends, no line above 998 bytes, no byte of the original's body. Of the original's
 header only the fields that identify the message are returned: a subject, a file name in Content-Type or a case
-reference may identify a child, and a report travels in the clear to wherever the reverse-path points. The report
-itself is to be sent with the null reverse-path, which nothing answers.
+reference may identify a child, and a report travels in the clear to wherever the reverse-path points. Of a message
+under REQUIRETLS the Message-ID alone is returned, since its report may go where REQUIRETLS does not reach (RFC 8689
+section 5). The report itself is to be sent with the null reverse-path, which nothing answers.
 Failures: `PermanentError` where there is nobody to report to (the original's reverse-path is null).
 """
 
@@ -29,6 +30,7 @@ _RETURNED = frozenset(
     b"received date from sender reply-to to cc message-id in-reply-to references mime-version auto-submitted "
     b"resent-date resent-from resent-sender resent-to resent-cc resent-message-id list-id".split()
 )
+_REDACTED = frozenset({b"message-id"})
 
 
 class Kind(StrEnum):
@@ -67,6 +69,7 @@ class Report:
     retry_until: datetime | None = None  # of a delayed message
     envid: str = ""  # xtext, as given
     smtputf8: bool = False
+    requiretls: bool = False  # the original was handed over under REQUIRETLS
 
 
 def build(report: Report) -> bytes:
@@ -83,14 +86,15 @@ def build(report: Report) -> bytes:
     ]
     text = _text_part("text/plain; charset=utf-8", _explanation(report))
     status = _status_part(report, international)
-    header = _header_part(returned_header(report.original), international)
+    returned = returned_header(report.original, _REDACTED if report.requiretls else _RETURNED)
+    header = _header_part(returned, international)
     delimiter = f"\r\n--{boundary}\r\n".encode()
     head = "\r\n".join(lines).encode() + b"\r\n"
     return head + delimiter.join((text, status, header)) + f"\r\n--{boundary}--\r\n".encode()
 
 
-def returned_header(original: bytes) -> bytes:
-    """The fields of the original's header that identify it, Subject as "[...]"; each ends with CRLF."""
+def returned_header(original: bytes, fields: frozenset[bytes] = _RETURNED) -> bytes:
+    """Those fields of the original's header, which identify it, Subject as "[...]"; each ends with CRLF."""
     start = original[:_LONGEST_HEADER]  # a header of megabytes is cut: the report must stay a report
     block = start[: start.find(b"\r\n\r\n") + 2] if b"\r\n\r\n" in start else start
     if original.startswith(b"\r\n"):
@@ -104,7 +108,7 @@ def returned_header(original: bytes) -> bytes:
             continue
         name, colon, _ = line.partition(b":")
         field = name.rstrip().lower()
-        keeping = bool(colon) and field in _RETURNED
+        keeping = bool(colon) and field in fields
         if keeping:
             kept.append(line)
         elif colon and field == b"subject":

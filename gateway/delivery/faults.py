@@ -65,6 +65,10 @@ class Unproven(HostFault):
         self.why = why
 
 
+class NotAsRequired(Unproven):
+    """What the destination publishes held; what the share requires beyond that did not."""
+
+
 class PolicyMismatch(Unproven):
     """The MTA-STS policy forbids this host, or what it presents: a newer policy may not."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.delivery.expectation import Expectation
-from gateway.delivery.faults import PolicyMismatch, Unproven
+from gateway.delivery.faults import NotAsRequired, PolicyMismatch, Unproven
 from gateway.model import Assurance, Proof, TransportEvidence
 from gateway.transport import chain, tlsa
 from gateway.transport.certificate import Leaf, matched_name, read_leaf, split_pin
@@ -51,15 +51,12 @@ class Handshake:
 class _Proven:
     """What was proven so far: each proof with its details."""
 
-    by: list[Proof] = field(default_factory=list)
-    name: str = ""
+    by: dict[Proof, str] = field(default_factory=dict)  # in order, with the name that matched
     pin: str = ""
     tlsa: str = ""
 
     def add(self, proof: Proof, name: str = "") -> None:
-        if proof not in self.by:
-            self.by.append(proof)
-        self.name = name or self.name
+        self.by[proof] = name or self.by.get(proof, "")
 
 
 def prove(handshake: Handshake, peer: Peer, expected: Expectation, now: datetime) -> TransportEvidence:
@@ -82,7 +79,7 @@ def _version(handshake: Handshake, peer: Peer, expected: Expectation) -> None:
         raise _unproven(peer, f"{peer.host} negotiated {said}, TLS 1.2 is the least")
     allowed = expected.requirement.tls_versions
     if allowed and handshake.version not in allowed:
-        raise _unproven(peer, f"{peer.host} negotiated {handshake.version}; allowed is {' or '.join(allowed)}")
+        raise _not_as_required(peer, f"{peer.host} negotiated {handshake.version}; allowed is {' or '.join(allowed)}")
 
 
 def _dane(handshake: Handshake, peer: Peer, expected: Expectation, now: datetime, proven: _Proven) -> None:
@@ -113,17 +110,17 @@ def _own(
         proven.pin, name = _pin(handshake, leaf, peer, expected, now)
         proven.add(Proof.PIN, name)
     elif expected.proof is not None and expected.proof not in proven.by:
-        raise _unproven(peer, f"{peer.host} is not authenticated by {expected.proof}, which is required")
+        raise _not_as_required(peer, f"{peer.host} is not authenticated by {expected.proof}, which is required")
 
 
 def _pkix(handshake: Handshake, leaf: Leaf, peer: Peer, wanted: tuple[str, ...]) -> str:
     if not handshake.trusted:
         text = f"the certificate of {peer.host} was not checked against trust anchors"
-        raise _unproven(peer, text, ResultType.CERTIFICATE_NOT_TRUSTED)
+        raise _not_as_required(peer, text)
     name = matched_name(leaf, wanted)
     if not name:
         text = f"the certificate of {peer.host} carries {_carried(leaf)}, not {' or '.join(wanted[:5])}"
-        raise _unproven(peer, text, ResultType.CERTIFICATE_HOST_MISMATCH)
+        raise _not_as_required(peer, text)
     return name
 
 
@@ -143,7 +140,7 @@ def _pin(
             return pin, name
     found = leaf.spki_sha256 or "unreadable"
     text = f"the public key of {peer.host} ({found}) is none of the pinned keys, nor certified by a pinned authority"
-    raise _unproven(peer, text)
+    raise _not_as_required(peer, text)
 
 
 def _under(digest: str, handshake: Handshake, leaf: Leaf, wanted: tuple[str, ...], now: datetime) -> str:
@@ -159,7 +156,8 @@ def _requiretls(handshake: Handshake, leaf: Leaf, peer: Peer, expected: Expectat
     """RFC 8689 section 4.2.1: the MX name by DNSSEC or MTA-STS, the certificate by PKIX or DANE."""
     published = expected.published
     if published.dnssec == "insecure" and not published.enforced:
-        raise _unproven(peer, f"REQUIRETLS: neither DNSSEC nor MTA-STS proves that {peer.host} takes the domain's mail")
+        text = f"REQUIRETLS: neither DNSSEC nor MTA-STS proves that {peer.host} takes the domain's mail"
+        raise _not_as_required(peer, text)
     if not proven.by:
         proven.add(Proof.PKIX, _pkix(handshake, leaf, peer, (peer.host,)))
 
@@ -180,7 +178,7 @@ def _evidence(
         leaf.sha256,
         leaf.spki_sha256,
         first.value if first is not None else "",
-        proven.name,
+        proven.by.get(first, "") if first is not None else "",
         leaf.issuer,
         leaf.not_after,
         chain_sha256=tuple(hashlib.sha256(certificate).hexdigest() for certificate in handshake.certificates),
@@ -199,3 +197,7 @@ def _carried(leaf: Leaf) -> str:
 
 def _unproven(peer: Peer, text: str, why: ResultType = ResultType.VALIDATION_FAILURE) -> Unproven:
     return Unproven("4.7.5", text, peer.host, why)
+
+
+def _not_as_required(peer: Peer, text: str) -> NotAsRequired:
+    return NotAsRequired("4.7.5", text, peer.host)

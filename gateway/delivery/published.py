@@ -14,7 +14,7 @@ from gateway.delivery.destination import Addresses, MailHost, Route
 from gateway.delivery.expectation import Published
 from gateway.delivery.faults import PolicyMismatch, Unproven
 from gateway.model import Assurance, Proof, Requirement
-from gateway.transport.names import address_of
+from gateway.transport.names import address_of, normal_name
 from gateway.transport.resolver import Failure, LookupFailed, Resolver
 from gateway.transport.sts import StsPolicy
 from gateway.transport.sts_policies import StsFinding
@@ -97,6 +97,8 @@ class Publications:
         if not route.secure or not self._resolver.trusted or address_of(host.name) is not None:
             return None
         for base in await self._bases(host, addresses):
+            if not normal_name(base):  # nor could a certificate name it, nor a handshake ask for it
+                raise Unproven("4.7.5", f"{host.name} is an alias of what is no host name", host.name)
             owner = f"_{host.port}._tcp.{base}"
             try:
                 answer = await self._resolver.lookup(owner, "TLSA")
@@ -105,7 +107,8 @@ class Publications:
             if not answer.secure or not answer.records:
                 continue
             records = usable(parse(answer.records))
-            names = dict.fromkeys((base, host.name, domain, *route.aliases))
+            # The recipient's domain is no name of a next hop that the administrator chose (RFC 7672 section 3.2.2).
+            names = dict.fromkeys((base, host.name, *(() if route.configured else (domain, *route.aliases))))
             return Published("", records, tuple(names), base, not records)
         return None
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from gateway.delivery.destination import MailHost, Route, Target
 from gateway.delivery.expectation import Expectation, Published
-from gateway.delivery.faults import HostFault, RequireTlsRefused, Unproven
+from gateway.delivery.faults import HostFault, NotAsRequired, RequireTlsRefused, Unproven
 from gateway.delivery.session import Session
 from gateway.model import Job
 from gateway.transport import chain
@@ -49,17 +49,21 @@ class Seen:
             return
         result = None
         if not session.secured:
-            result = ResultType.STARTTLS_NOT_SUPPORTED
+            result = session.tls_failed or ResultType.STARTTLS_NOT_SUPPORTED
         elif expected.published.sts is not None and expected.published.sts.mode == "testing":
             result = self._in_testing(expected, session)
         self._say(job, expected.published, result, target.host, target.address, session.local_address)
 
     def failed(self, job: Job, route: Route, target: Target, expected: Expectation, fault: HostFault) -> None:
-        """A connection that did not; what is not about TLS is left out."""
+        """A connection that did not. What is not about TLS, or is our own demand alone, is no failure of the policy."""
         if self._sessions is None or route.configured or not isinstance(fault, Unproven):
             return
-        if not isinstance(fault, RequireTlsRefused):
-            self._say(job, expected.published, fault.why, target.host, target.address, "")
+        published = expected.published
+        binding = bool(published.tlsa) or published.tls_only or published.enforced
+        if isinstance(fault, NotAsRequired | RequireTlsRefused):
+            self._say(job, published, None, target.host, target.address, "")  # its own policy held
+        elif binding or fault.why is ResultType.STARTTLS_NOT_SUPPORTED:
+            self._say(job, published, fault.why, target.host, target.address, "")
 
     def refused(self, job: Job, route: Route, host: MailHost, finding: StsFinding | None, fault: Unproven) -> None:
         """A host that was not connected to, by what is published."""

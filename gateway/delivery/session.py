@@ -79,6 +79,7 @@ class Session(asyncio.Protocol):
         self.evidence: TransportEvidence = clear_evidence(peer)
         self.handshake: Handshake | None = None
         self.proven: Requirement | None = None
+        self.tls_failed: ResultType | None = None  # a handshake failed before this connection, which is in the clear
         self.opened_at = asyncio.get_running_loop().time()
         self.messages = 0  # transactions begun on this connection
         self.needs_reset = False  # a transaction was begun and did not end by itself
@@ -300,10 +301,13 @@ async def open_session(target: Target, expected: Expectation, terms: Terms) -> S
     """
     try:
         return await _open(target, expected, terms, skip_tls=False)
-    except HandshakeFailed:
+    except HandshakeFailed as fault:
         if expected.tls_must or target.implicit_tls:
             raise
-    return await _open(target, expected, terms, skip_tls=True)
+        why = fault.why
+    session = await _open(target, expected, terms, skip_tls=True)
+    session.tls_failed = why
+    return session
 
 
 async def _open(target: Target, expected: Expectation, terms: Terms, *, skip_tls: bool) -> Session:

@@ -164,9 +164,15 @@ def _judge_names(document: Document, here: Key, entry: RegisterEntry, findings: 
 def _judge_next_hop(subject: Subject, here: Key, entry: RegisterEntry, findings: Findings) -> None:
     """A configured next hop instead of the MX leaves nothing that MTA-STS, or DANE without a name, could speak of."""
     partner = subject.snapshot.partner(entry.partner)
-    if partner is None or partner.route is None or entry.assurance not in _PUBLISHED:
+    if partner is None or partner.route is None:
         return
     document, where, host = subject.directory.register, (*here, "assurance"), partner.route.host
+    if partner.route.pins and entry.assurance is not RegisterAssurance.PINNED:
+        problem = f"the pins in the route of `{partner.id}` do not count for `{entry.domain}`, which asks for none"
+        remedy = 'Write assurance = "pinned" and the pins into the entry as well, or remove them from the route.'
+        findings.warn(document, where, problem, remedy)
+    if entry.assurance not in _PUBLISHED:
+        return
     if entry.assurance is RegisterAssurance.MTA_STS:
         problem = f"`{entry.domain}` asks for MTA-STS, but its mail goes to `{host}` and not to the domain's MX"
         remedy = 'Write assurance = "pkix", "pinned" or "dane", or remove the route of the partner.'

@@ -27,6 +27,7 @@ from OpenSSL import crypto
 from gateway.errors import StartupError
 
 LEAST_RSA, LEAST_EC = 1963, 224  # bits: at security level 2 OpenSSL takes keys a little short of 2048 bits
+MOST_PRESENTED = 32  # certificates; real chains have up to five, OpenSSL takes 100 KB of them
 _WEAK_DIGESTS = frozenset({"md5", "sha1"})
 _SERVER_USAGES = frozenset(
     {
@@ -122,8 +123,9 @@ class _Encoded(Protocol):
 
 
 def presented(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[bytes, ...]:
-    """Every certificate as the peer presented it, DER, its own first; () where it presented none.
+    """The certificates as the peer presented them, DER, its own first; () where it presented none.
 
+    At most `MOST_PRESENTED`: what is done with them later must not hold up other mail, however many a peer sends.
     After resumption from a ticket OpenSSL may know the peer's own alone. Raises ValueError before the handshake.
     """
     leaf = connection.getpeercert(binary_form=True)
@@ -134,7 +136,7 @@ def presented(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[bytes, ...]:
         source = source._sslobj
     found: Sequence[bytes | _Encoded] = source.get_unverified_chain() or ()
     chain = tuple(each if isinstance(each, bytes) else each.public_bytes(_DER) for each in found)
-    return chain if chain and chain[0] == leaf else (leaf, *chain)
+    return (chain if chain and chain[0] == leaf else (leaf, *chain))[:MOST_PRESENTED]
 
 
 _DER = 2  # X509_FILETYPE_ASN1

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
@@ -28,6 +29,7 @@ from gateway.transport.chain import UNREADABLE, problem, weak_key, weak_signatur
 TRUST_ANCHOR, END_ENTITY = 2, 3  # certificate usages
 CERTIFICATE, KEY = 0, 1  # selectors
 FULL, SHA256, SHA512 = 0, 1, 2  # matching types; of the digests the greater is the stronger
+MOST_USED = 32  # records of one host; real ones have fewer than ten
 _LENGTHS = {SHA256: 32, SHA512: 64}
 
 
@@ -79,6 +81,7 @@ def usable(records: Iterable[Tlsa]) -> tuple[Tlsa, ...]:
     """Those that an SMTP client may use (RFC 7672 section 3.1): usage 3 and 2, well-formed, each once, usage 3 first.
 
     Of the digests of one usage and selector the strongest alone counts (RFC 7671 section 9); full data always does.
+    At most `MOST_USED` of them: each may cost a signature for every certificate that the peer presents.
     """
     sound = [record for record in dict.fromkeys(records) if _sound(record)]
     strongest: dict[tuple[int, int], int] = {}
@@ -86,7 +89,7 @@ def usable(records: Iterable[Tlsa]) -> tuple[Tlsa, ...]:
         place = (record.usage, record.selector)
         strongest[place] = max(strongest.get(place, FULL), record.matching)
     chosen = (record for record in sound if record.matching in (FULL, strongest[record.usage, record.selector]))
-    return tuple(sorted(chosen, key=lambda record: (-record.usage, record.selector, -record.matching)))
+    return tuple(sorted(chosen, key=lambda record: (-record.usage, record.selector, -record.matching)))[:MOST_USED]
 
 
 def _sound(record: Tlsa) -> bool:
@@ -134,6 +137,7 @@ def _matches(record: Tlsa, der: bytes) -> bool:
     return hashlib.new("sha256" if record.matching == SHA256 else "sha512", selected).digest() == record.data
 
 
+@lru_cache(maxsize=256)  # a hostile zone has a thousand records to compare a long chain with
 def _key_of(der: bytes) -> bytes:
     """The SubjectPublicKeyInfo, as encoded; b"" where the certificate cannot be read."""
     try:

@@ -49,6 +49,18 @@ def test_it_names_recipient_and_status_and_never_the_subject(at: World) -> None:
     assert SECRET.encode() not in said and b"Thursday" not in said
 
 
+def test_of_a_message_under_requiretls_the_message_id_alone_is_returned(at: World) -> None:
+    """RFC 8689 section 5: its report goes under REQUIRETLS too, or tells nothing of the header."""
+    original = message("b@charity.test").content
+    envelope = Envelope("jo@council.test", (TOLD.recipient,), requiretls=True)
+    at.store.commit(at.notices.failed(envelope, "council", [TOLD], original, time.time()))
+    ((_, said),) = at.notifications()
+    _, returned = said.split(b"Content-Type: text/rfc822-headers")
+    fields = {line.partition(b":")[0].lower() for line in returned.splitlines() if b": " in line}
+    assert fields == {b"content-transfer-encoding", b"message-id", b"subject"}
+    assert b"Subject: [...]" in returned
+
+
 def test_the_null_sender_gets_nothing(at: World) -> None:
     assert notice(at, sender="") == Unit()
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.directory.model import PinnedKey
 from gateway.errors import ProtectionRefusedError, ProtectionUnavailableError
-from gateway.model import AttemptResult, Limb, Method, ShareState, Verdict
+from gateway.model import (
+    Assurance,
+    AttemptResult,
+    Limb,
+    Method,
+    Proof,
+    ShareState,
+    TransportEvidence,
+    Verdict,
+)
 from gateway.store import tables
 from gateway.store.queue import StoredShare
 from tests.unit.composition import (
@@ -236,6 +246,34 @@ def test_past_the_deadline_another_fault_than_the_proof_goes_on_being_tried(at: 
     share = accepted(at)
     settle(at, share, deferred(share), time.time() + PAST_PROOF)
     assert decided(at.share("jo@police.test")).limb is Limb.SECURE_DOMAINS
+
+
+def test_a_proven_server_that_puts_mail_off_is_waited_for(at: World) -> None:
+    """Greylisting often says 4.7.1: past the deadline it must not cost the share its proven way."""
+    share = accepted(at)
+    give_the_police_a_key(at)
+    evidence = TransportEvidence("mx.police.test", "192.0.2.9", 25, Assurance.AUTHENTICATED)
+    busy = replace(deferred(share, "4.7.1", "451 4.7.1 greylisted, come back"), evidence=evidence)
+    settle(at, share, busy, time.time() + PAST_PROOF)
+    assert decided(at.share("jo@police.test")).limb is Limb.SECURE_DOMAINS
+    assert [row.decision for row in at.records("event")] == ["deferred"]
+
+
+@pytest.mark.parametrize(
+    ("proof", "decided_again"), [(Proof.DANE, True), (Proof.PKIX, False), (Proof.MTA_STS, False), (None, False)]
+)
+def test_where_dns_is_part_of_the_proof_its_failure_is_a_missing_proof(
+    at: World, proof: Proof | None, decided_again: bool
+) -> None:
+    share = accepted(at)
+    give_the_police_a_key(at)
+    decision = decided(share)
+    decision = replace(decision, requirement=replace(decision.requirement, proof=proof))
+    result = deferred(share, "4.4.3", "looking up MX of police.test failed: DNSSEC says that the answer is bogus")
+    body = at.store.read_body(share.body)
+    unit = asyncio.run(at.settlement.settle(share, decision, result, body, time.time() + PAST_PROOF))
+    at.store.commit(unit)
+    assert (decided(at.share("jo@police.test")).verdict is Verdict.PROTECT) == decided_again
 
 
 @pytest.mark.parametrize(

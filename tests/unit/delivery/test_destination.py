@@ -43,12 +43,17 @@ class Zone:
         response = dns.message.make_response(dns.message.make_query(name, kind))
         response.flags |= dns.flags.AD if self.secure else 0
         if found is None:
+            response.set_rcode(dns.rcode.NXDOMAIN)
             raise dns.resolver.NXDOMAIN(qnames=[name], responses={name: response})
         if found:
             response.answer.append(dns.rrset.from_text_list(name, self.ttl, "IN", kind, list(found)))  # type: ignore[call-overload]
         return dns.resolver.Answer(
             name, dns.rdatatype.from_text(kind), dns.rdataclass.IN, dns.message.from_wire(response.to_wire())
         )
+
+
+def no_name_servers() -> dns.resolver.NoNameservers:
+    return dns.resolver.NoNameservers(request=dns.message.make_query("school.test", "MX"), errors=[])  # type: ignore[no-untyped-call]
 
 
 def destinations(
@@ -128,7 +133,7 @@ def test_what_is_certainly_wrong_fails(monkeypatch: pytest.MonkeyPatch, records:
 
 @pytest.mark.parametrize(
     "error",
-    [dns.resolver.NoNameservers(), dns.exception.Timeout(), dns.exception.FormError(), OSError("no network"),
+    [no_name_servers(), dns.exception.Timeout(), dns.exception.FormError(), OSError("no network"),
      dns.resolver.YXDOMAIN()],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["MX", "A", "AAAA"])
@@ -143,10 +148,20 @@ def test_a_failed_lookup_is_never_no_record(monkeypatch: pytest.MonkeyPatch, kin
 def test_a_failed_lookup_of_one_host_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _ = destinations(monkeypatch, {
         ("school.test", "MX"): ["10 a.test.", "20 b.test."],
-        ("a.test", "A"): dns.resolver.NoNameservers(), ("a.test", "AAAA"): dns.exception.Timeout(),
+        ("a.test", "A"): no_name_servers(), ("a.test", "AAAA"): dns.exception.Timeout(),
         ("b.test", "A"): ["192.0.2.2"],
     })  # fmt: skip
     assert [target.host for target in targets(made, "school.test")] == ["b.test"]
+
+
+@pytest.mark.parametrize("wrong", ["5 192.0.2.1.", "5 .", "5 a\\032b.test."])
+def test_an_mx_record_that_names_no_host_leaves_the_others(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    made, _ = destinations(monkeypatch, {("s.test", "MX"): [wrong, "10 b.test."], ("b.test", "A"): ["192.0.2.2"]})
+    assert [target.host for target in targets(made, "s.test")] == ["b.test"]
+    made, _ = destinations(monkeypatch, {("s.test", "MX"): [wrong, wrong.replace("5", "7")]})
+    with pytest.raises(RouteUnknown) as caught:
+        targets(made, "s.test")
+    assert caught.value.status == "4.4.3"
 
 
 def test_hosts_less_preferred_than_this_gateway_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

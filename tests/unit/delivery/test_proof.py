@@ -57,6 +57,15 @@ def ee(chain: tuple[bytes, ...]) -> Tlsa:
     return Tlsa(3, 1, 1, bytes.fromhex(read_leaf(chain[0]).spki_sha256))
 
 
+def test_the_name_in_the_evidence_is_the_one_that_the_first_proof_matched(good: tuple[bytes, ...]) -> None:
+    by_usage_2 = Tlsa(2, 0, 1, hashlib.sha256(good[1]).digest())
+    both = Published("secure", (ee(good),), (HOST,), HOST, sts=STS)
+    evidence = proven(shook(good), Requirement(), both)
+    assert (evidence.authenticated_by, evidence.matched_name, evidence.also) == ("dane", "", ("mta-sts",))
+    evidence = proven(shook(good), Requirement(), replace(both, tlsa=(by_usage_2,)))
+    assert (evidence.authenticated_by, evidence.matched_name, evidence.also) == ("dane", HOST, ("mta-sts",))
+
+
 def test_pkix_is_a_trusted_chain_and_a_wanted_name(good: tuple[bytes, ...], authority: Authority) -> None:
     evidence = proven(shook(good), PKIX)
     assert (evidence.assurance, evidence.authenticated_by) == (Assurance.AUTHENTICATED, "pkix")

@@ -101,6 +101,17 @@ def test_what_is_not_secured_all_the_way_is_no_dane(zone: Zone, route: Route, ad
         found(zone, DANE, route, addresses)
 
 
+def test_an_alias_of_what_is_no_host_name_is_left() -> None:
+    target = "\\200" * 63 + ".test"
+    with pytest.raises(Unproven, match="no host name"):
+        found(Zone({at(target): tlsa(RECORD)}), addresses=replace(HERE, name=target))
+
+
+def test_the_domain_is_no_name_of_a_configured_next_hop() -> None:
+    hop = Route((HOST,), configured=True, secure=True)
+    assert found(Zone({at(): tlsa(RECORD)}), DANE, hop).tlsa_names == ("mx.school.test",)
+
+
 def test_no_tlsa_is_asked_for_where_the_way_there_is_not_secure() -> None:
     """RFC 7672 section 2.2.2: such questions are known to break name servers that know no better."""
     zone = Zone({at(): tlsa(RECORD)})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.transport.tlsa import Matched, Tlsa, match, parse, usable
+from gateway.transport.tlsa import MOST_USED, Matched, Tlsa, match, parse, usable
 from tests.support.ca import Authority, Issuer, Leaf
 
 NAME = "mx.school.test"
@@ -109,6 +109,11 @@ def test_the_strongest_digest_of_a_usage_and_selector_counts(authority: Authorit
     assert proves([of(3, 1, 0, leaf), strong], leaf.presented).record.startswith("3 1 0 ")  # full data always counts
     broken = Tlsa(3, 1, 2, b"short")  # one that cannot be used does not push the others out
     assert proves([weak, broken], leaf.presented).record == weak.text
+
+
+def test_of_very_many_records_some_are_used() -> None:
+    many = [Tlsa(usage, 1, 1, number.to_bytes(32)) for number in range(1000) for usage in (2, 3)]
+    assert {record.usage for record in usable(many)} == {3} and len(usable(many)) == MOST_USED
 
 
 def test_each_record_counts_once(authority: Authority) -> None:
