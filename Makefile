@@ -30,7 +30,7 @@ lint: setup-test
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python tools/test.py
 
 bench: setup-test
 	$(BIN)/python bench/run.py
